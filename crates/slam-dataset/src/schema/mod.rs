@@ -1,0 +1,15 @@
+//! The rows of every dataset and their columns (Arrow types, Parquet on disk).
+
+mod benchmark;
+mod columns;
+mod corpus;
+mod pairs;
+mod quarantine;
+mod scores;
+mod units;
+
+pub use benchmark::BenchmarkPair;
+pub use corpus::{Utterance, Word};
+pub use pairs::PreferencePair;
+pub use scores::Score;
+pub use units::{TokeniserInfo, UnitSequence};

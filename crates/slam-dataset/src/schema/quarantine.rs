@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+
+use super::columns;
+use crate::shard::Row;
+use crate::work::Quarantined;
+
+impl Row for Quarantined {
+    const DATASET: &'static str = "quarantine";
+
+    fn schema() -> Arc<Schema> {
+        Arc::new(Schema::new(
+            ["id", "source", "stage", "error"]
+                .map(|name| Field::new(name, DataType::Utf8, false))
+                .to_vec(),
+        ))
+    }
+
+    fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
+        let text = |f: fn(&Self) -> &str| -> ArrayRef {
+            Arc::new(rows.iter().map(|r| Some(f(r))).collect::<StringArray>())
+        };
+        let columns =
+            vec![text(|r| &r.id), text(|r| &r.source), text(|r| &r.stage), text(|r| &r.error)];
+        RecordBatch::try_new(Self::schema(), columns)
+    }
+
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+        let texts = |name| columns::strings(batch, name).map(Vec::into_iter);
+        let (mut source, mut stage, mut error) =
+            (texts("source")?, texts("stage")?, texts("error")?);
+        Ok(texts("id")?
+            .map(|id| Self {
+                id,
+                source: source.next().unwrap_or_default(),
+                stage: stage.next().unwrap_or_default(),
+                error: error.next().unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    fn size(&self) -> usize {
+        self.id.len() + self.source.len() + self.stage.len() + self.error.len()
+    }
+}

@@ -1,0 +1,131 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
+
+use super::columns;
+use super::corpus::{Word, read_words, words_column, words_field};
+use crate::hash::Key;
+use crate::shard::Row;
+
+/// A row of a unit dataset: an utterance as run-length-deduplicated units.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UnitSequence {
+    /// The utterance's id.
+    pub id: String,
+    /// Units without repeats, each in `0..k`.
+    pub units: Vec<u16>,
+    /// How many frames each unit lasts; as many as `units`.
+    pub durations: Vec<u16>,
+    /// `train`, `validation`, …
+    pub split: String,
+    /// What is said, where known.
+    pub text: Option<String>,
+    /// When each word is said, where known.
+    pub words: Option<Vec<Word>>,
+}
+
+/// The tokeniser that made a unit shard: part of its file metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokeniserInfo {
+    /// Hash of weights, layer, centroids and padding: equal identities give equal units.
+    pub identity: Key,
+    /// A name for people, e.g. `hubert-25hz`.
+    pub name: String,
+    /// The feature extractor's layer, where it has layers.
+    pub layer: Option<u32>,
+    /// How many units there are.
+    pub k: u32,
+    /// Frames per second before deduplication.
+    pub units_per_second: f64,
+}
+
+impl TokeniserInfo {
+    /// The name of the metadata entry.
+    pub const METADATA_KEY: &'static str = "slam.tokeniser";
+
+    /// As file metadata.
+    pub fn to_metadata(&self) -> BTreeMap<String, String> {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        BTreeMap::from([(Self::METADATA_KEY.to_owned(), crate::hash::canonical_json(&json))])
+    }
+
+    /// From file metadata.
+    ///
+    /// # Errors
+    /// If the entry is missing or unreadable: the shard does not say what made it.
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, String> {
+        let text = metadata
+            .get(Self::METADATA_KEY)
+            .ok_or_else(|| format!("the file metadata has no '{}'", Self::METADATA_KEY))?;
+        serde_json::from_str(text).map_err(|e| format!("'{}': {e}", Self::METADATA_KEY))
+    }
+}
+
+impl Row for UnitSequence {
+    const DATASET: &'static str = "units";
+
+    fn schema() -> Arc<Schema> {
+        Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Utf8, false),
+            Field::new("units", columns::u16_list(), false),
+            Field::new("durations", columns::u16_list(), false),
+            Field::new("split", DataType::Utf8, false),
+            Field::new("text", DataType::Utf8, true),
+            words_field(),
+        ]))
+    }
+
+    fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
+        let text = |f: fn(&Self) -> Option<&str>| -> ArrayRef {
+            Arc::new(rows.iter().map(f).collect::<StringArray>())
+        };
+        RecordBatch::try_new(
+            Self::schema(),
+            vec![
+                text(|r| Some(&r.id)),
+                columns::u16_lists(rows.iter().map(|r| r.units.as_slice())),
+                columns::u16_lists(rows.iter().map(|r| r.durations.as_slice())),
+                text(|r| Some(&r.split)),
+                text(|r| r.text.as_deref()),
+                words_column(rows.iter().map(|r| r.words.as_deref())),
+            ],
+        )
+    }
+
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+        let mut split = columns::strings(batch, "split")?.into_iter();
+        let mut text = columns::optional_strings(batch, "text")?.into_iter();
+        let mut words = read_words(batch)?.into_iter();
+        let units = columns::u16_vecs(batch, "units")?;
+        let durations = columns::u16_vecs(batch, "durations")?;
+        columns::strings(batch, "id")?
+            .into_iter()
+            .zip(units.into_iter().zip(durations))
+            .map(|(id, (units, durations))| {
+                if units.len() != durations.len() {
+                    return Err(format!(
+                        "'{id}' has {} units and {} durations",
+                        units.len(),
+                        durations.len()
+                    ));
+                }
+                Ok(Self {
+                    id,
+                    units,
+                    durations,
+                    split: split.next().unwrap_or_default(),
+                    text: text.next().flatten(),
+                    words: words.next().flatten(),
+                })
+            })
+            .collect()
+    }
+
+    fn size(&self) -> usize {
+        4 * self.units.len() + self.id.len() + self.text.as_ref().map_or(0, String::len) + 64
+    }
+}

@@ -1,0 +1,93 @@
+//! Reading and writing shards: Parquet files of one row type.
+//!
+//! The bytes of a shard are a function of its rows and metadata alone: no clock, no map order.
+
+mod reader;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+use parquet::errors::ParquetError;
+
+pub use reader::{ShardReader, read};
+pub use writer::{ShardWriter, write};
+
+/// A row of a dataset.
+pub trait Row: Sized {
+    /// The dataset's name, for messages.
+    const DATASET: &'static str;
+
+    /// The dataset's columns.
+    fn schema() -> Arc<Schema>;
+
+    /// Rows as columns.
+    ///
+    /// # Errors
+    /// If the rows do not fit the columns (a list of over 2³¹ values).
+    fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
+
+    /// Columns as rows.
+    ///
+    /// # Errors
+    /// A message that names the column, and the row where one is to blame.
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String>;
+
+    /// About how many bytes the row takes; row groups are capped by their sum.
+    fn size(&self) -> usize;
+
+    /// Key-value metadata every file of this dataset carries.
+    fn file_metadata() -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Columns that hold data that is already compressed.
+    fn plain_columns() -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// A shard that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// The file cannot be opened.
+    #[error("failed to open shard {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not a Parquet file, or a broken one.
+    #[error("shard {path} is broken: {source}; rebuild it (cargo xtask shards rebuild)")]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ParquetError,
+    },
+    /// Its columns or values are not this dataset's.
+    #[error("{path}, rows from {row}: not a {dataset} shard: {message}")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The first row of the batch at fault.
+        row: u64,
+        /// The dataset expected.
+        dataset: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// It cannot be written.
+    #[error("failed to write shard {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ParquetError,
+    },
+}

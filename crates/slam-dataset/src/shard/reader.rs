@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+
+use super::{Row, ShardError};
+
+/// Rows decoded at once; bounds the reader's memory together with the row group's size.
+const BATCH_ROWS: usize = 256;
+
+/// Iterates over a shard's rows.
+pub struct ShardReader<T: Row> {
+    path: PathBuf,
+    metadata: BTreeMap<String, String>,
+    num_rows: u64,
+    batches: ParquetRecordBatchReader,
+    current: vec::IntoIter<T>,
+    next_row: u64,
+    failed: bool,
+    row: PhantomData<T>,
+}
+
+impl<T: Row> ShardReader<T> {
+    /// Opens a shard.
+    ///
+    /// # Errors
+    /// If the file is missing or is not Parquet.
+    pub fn open(path: &Path) -> Result<Self, ShardError> {
+        let file = File::open(path)
+            .map_err(|source| ShardError::Open { path: path.to_owned(), source })?;
+        let broken = |source| ShardError::Broken { path: path.to_owned(), source };
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+        let file_metadata = builder.metadata().file_metadata();
+        let metadata = file_metadata
+            .key_value_metadata()
+            .into_iter()
+            .flatten()
+            .filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?)))
+            .collect();
+        let num_rows = u64::try_from(file_metadata.num_rows()).unwrap_or_default();
+        let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(broken)?;
+        Ok(Self {
+            path: path.to_owned(),
+            metadata,
+            num_rows,
+            batches,
+            current: Vec::new().into_iter(),
+            next_row: 0,
+            failed: false,
+            row: PhantomData,
+        })
+    }
+
+    /// The file's key-value metadata.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// How many rows the file says it has.
+    pub fn num_rows(&self) -> u64 {
+        self.num_rows
+    }
+}
+
+impl<T: Row> Iterator for ShardReader<T> {
+    type Item = Result<T, ShardError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.current.next() {
+                self.next_row += 1;
+                return Some(Ok(row));
+            }
+            if self.failed {
+                return None;
+            }
+            let result = match self.batches.next()? {
+                Ok(batch) => T::from_batch(&batch).map_err(|message| ShardError::Schema {
+                    path: self.path.clone(),
+                    row: self.next_row,
+                    dataset: T::DATASET,
+                    message,
+                }),
+                Err(e) => Err(ShardError::Broken {
+                    path: self.path.clone(),
+                    source: ParquetError::ArrowError(e.to_string()),
+                }),
+            };
+            match result {
+                Ok(rows) => self.current = rows.into_iter(),
+                Err(e) => {
+                    self.failed = true;
+                    return Some(Err(e));
+                }
+            }
+        }
+    }
+}
+
+/// All rows of a shard.
+///
+/// # Errors
+/// If the file is missing, broken or of another dataset.
+pub fn read<T: Row>(path: &Path) -> Result<Vec<T>, ShardError> {
+    ShardReader::open(path)?.collect()
+}

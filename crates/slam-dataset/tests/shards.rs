@@ -1,0 +1,171 @@
+//! Shards through the public interface: rows come back, bytes repeat, broken files are errors.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::AtomicBool;
+
+use proptest::prelude::*;
+use slam_dataset::receipt::ShardState;
+use slam_dataset::schema::{
+    BenchmarkPair, PreferencePair, Score, TokeniserInfo, UnitSequence, Utterance, Word,
+};
+use slam_dataset::shard::{self, Row, ShardReader};
+use slam_dataset::work::{self, Quarantined};
+use slam_dataset::{Context, Key, Outcome, Receipt, ShardName, WorkUnit};
+
+fn comes_back<T: Row + Clone + PartialEq + std::fmt::Debug>(rows: &[T]) {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a.parquet"), dir.path().join("b.parquet"));
+    let metadata = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+    shard::write(&a, rows, &metadata).unwrap();
+    shard::write(&b, rows, &metadata).unwrap();
+    assert_eq!(fs::read(&a).unwrap(), fs::read(&b).unwrap(), "same rows, same bytes");
+    let reader = ShardReader::<T>::open(&a).unwrap();
+    assert_eq!(reader.metadata()["k"], "v");
+    assert_eq!(reader.num_rows(), rows.len() as u64);
+    assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), rows);
+}
+
+#[test]
+fn every_dataset_comes_back() {
+    let words = vec![Word { word: "a".into(), start: 0.0, end: 0.25 }];
+    comes_back(&[
+        Utterance {
+            id: "1".into(),
+            flac: vec![1, 2, 3],
+            path: "1.flac".into(),
+            num_samples: 7,
+            source_rate_hz: 22050,
+            split: "train".into(),
+            speaker: Some("s".into()),
+            text: None,
+            words: Some(words.clone()),
+        },
+        Utterance { id: "2".into(), ..Default::default() },
+    ]);
+    comes_back(&[
+        UnitSequence {
+            id: "1".into(),
+            units: vec![3, 499],
+            durations: vec![1, 65535],
+            split: "train".into(),
+            text: Some("t".into()),
+            words: Some(words),
+        },
+        UnitSequence::default(),
+    ]);
+    comes_back(&[
+        PreferencePair {
+            id: "1".into(),
+            prompt: vec![1],
+            chosen: vec![2],
+            rejected: vec![],
+            auto_bleu2: Some(0.5),
+            ..Default::default()
+        },
+        PreferencePair::default(),
+    ]);
+    comes_back(&[BenchmarkPair { frequency: Some(2), positive: vec![9], ..Default::default() }]);
+    comes_back(&[Score { positive_nll: 1.0 / 3.0, negative_tokens: 4, ..Default::default() }]);
+    comes_back(&[Quarantined {
+        id: "x".into(),
+        source: "f".into(),
+        stage: "s".into(),
+        error: "e".into(),
+    }]);
+    comes_back::<UnitSequence>(&[]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_unit_rows_come_back(lists in prop::collection::vec(prop::collection::vec(any::<(u16, u16)>(), 0..40), 0..600)) {
+        let rows: Vec<_> = lists.into_iter().enumerate().map(|(i, l)| {
+            let (units, durations) = l.into_iter().unzip();
+            UnitSequence { id: i.to_string(), units, durations, ..Default::default() }
+        }).collect();
+        comes_back(&rows);
+    }
+
+    #[test]
+    fn a_damaged_shard_is_an_error_and_never_a_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        let rows: Vec<_> = (0..20u16).map(|i| UnitSequence { id: i.to_string(), units: vec![i; 5], durations: vec![1; 5], ..Default::default() }).collect();
+        shard::write(&path, &rows, &BTreeMap::new()).unwrap();
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        let i = at.index(bad.len());
+        bad[i] ^= byte;
+        fs::write(&path, &bad).unwrap();
+        let _ = shard::read::<UnitSequence>(&path);
+        fs::write(&path, &good[..cut.index(good.len())]).unwrap();
+        prop_assert!(shard::read::<UnitSequence>(&path).is_err());
+    }
+}
+
+#[test]
+fn a_shard_of_another_dataset_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    shard::write(&path, &[BenchmarkPair::default()], &BTreeMap::new()).unwrap();
+    let error = shard::read::<UnitSequence>(&path).unwrap_err().to_string();
+    assert!(error.contains("not a units shard") && error.contains("a.parquet"), "{error}");
+}
+
+#[test]
+fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let cancel = AtomicBool::new(false);
+    let context = Context {
+        root: dir.path(),
+        cancel: &cancel,
+        progress: &|_| (),
+        device: "cpu".into(),
+        tools: BTreeMap::new(),
+    };
+    let unit = WorkUnit::new(
+        "s",
+        1,
+        ShardName::new(0, 1),
+        serde_json::json!({"a": 1}),
+        vec![],
+        "d/s-v1/part-00000-of-00001.parquet".into(),
+    );
+    let shard = dir.path().join(&unit.output);
+    assert_eq!(Receipt::state(&shard, &unit.key), ShardState::Missing);
+    let failed = work::execute(&unit, &context, |_| Err(std::io::Error::other("no")));
+    assert!(failed.unwrap_err().to_string().contains("no"));
+    assert_eq!(Receipt::state(&shard, &unit.key), ShardState::Missing);
+    let run = |out: &std::path::Path| {
+        let rows = shard::write(out, &[UnitSequence::default()], &BTreeMap::new())?;
+        let quarantined = vec![Quarantined {
+            id: "x".into(),
+            source: "f".into(),
+            stage: "s".into(),
+            error: "e".into(),
+        }];
+        Ok::<_, shard::ShardError>(Outcome { rows, quarantined, ..Default::default() })
+    };
+    let receipt = work::execute(&unit, &context, run).unwrap();
+    assert_eq!(Receipt::state(&shard, &unit.key), ShardState::Done(Box::new(receipt.clone())));
+    assert!(receipt.verify(&shard).unwrap());
+    assert_eq!(shard::read::<Quarantined>(&Receipt::quarantine_path_of(&shard)).unwrap().len(), 1);
+    assert_eq!(Receipt::state(&shard, &Key::of_bytes(b"other")), ShardState::Stale);
+    fs::write(&shard, b"x").unwrap();
+    assert!(matches!(Receipt::state(&shard, &unit.key), ShardState::Broken(_)));
+}
+
+#[test]
+fn the_tokeniser_travels_in_the_file_metadata() {
+    let info = TokeniserInfo {
+        identity: Key::of_bytes(b"t"),
+        name: "mfcc".into(),
+        layer: None,
+        k: 100,
+        units_per_second: 25.0,
+    };
+    assert_eq!(TokeniserInfo::from_metadata(&info.to_metadata()).unwrap(), info);
+    assert!(TokeniserInfo::from_metadata(&BTreeMap::new()).is_err());
+}

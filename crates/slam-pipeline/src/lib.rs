@@ -1,0 +1,1 @@
+//! Pipeline files, the stage graph, plans and executors.

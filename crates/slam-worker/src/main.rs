@@ -1,0 +1,2 @@
+//! One process that runs shards of a stage, a training run, an evaluation.
+fn main() {}
