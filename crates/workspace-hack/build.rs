@@ -1,0 +1,2 @@
+//! Nothing to build: the build dependencies only unify features.
+fn main() {}
