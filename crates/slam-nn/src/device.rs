@@ -1,0 +1,211 @@
+//! Devices by name: what `--device` takes, and how it is opened without a crash.
+
+use burn::tensor::Device;
+use std::fmt;
+use std::str::FromStr;
+
+/// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `wgpu:1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DeviceSpec {
+    /// CUDA where this build has it and a driver answers, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU, all cores of the rayon pool.
+    Cpu,
+    /// An NVIDIA GPU by its index.
+    Cuda(usize),
+    /// A discrete GPU by its index through wgpu (Vulkan, Metal, DX12).
+    Wgpu(usize),
+}
+
+/// Why a device could not be named or opened.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DeviceError {
+    /// The name is none of those that [`DeviceSpec`] knows.
+    #[error("unknown device `{0}`: use auto, cpu, cuda, cuda:N, wgpu or wgpu:N")]
+    Unknown(String),
+    /// The program was built without the device's kernels.
+    #[error(
+        "this build has no `{device}`: rebuild the worker with \
+         `cargo build --release -p slam-worker --features {feature}`"
+    )]
+    NotBuilt {
+        /// The device asked for.
+        device: DeviceSpec,
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
+    /// The NVIDIA driver is absent, too old, or refuses to start.
+    #[error("CUDA is not usable here: {0}; install an NVIDIA driver of CUDA 12.8 or newer, or use `--device cpu`")]
+    Driver(String),
+    /// The machine has fewer GPUs than the index asks for.
+    #[error("there is no `cuda:{index}`: this machine has {count} CUDA device(s)")]
+    Index {
+        /// The index asked for.
+        index: usize,
+        /// How many devices the driver reports.
+        count: usize,
+    },
+}
+
+impl FromStr for DeviceSpec {
+    type Err = DeviceError;
+
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown(name.to_owned());
+        let (kind, index) = match name.split_once(':') {
+            Some((kind, index)) => (kind, Some(index.parse::<usize>().map_err(|_| unknown())?)),
+            None => (name, None),
+        };
+        match (kind, index) {
+            ("auto", None) => Ok(Self::Auto),
+            ("cpu", None) => Ok(Self::Cpu),
+            ("cuda", index) => Ok(Self::Cuda(index.unwrap_or(0))),
+            ("wgpu", index) => Ok(Self::Wgpu(index.unwrap_or(0))),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Wgpu(index) => write!(f, "wgpu:{index}"),
+        }
+    }
+}
+
+impl DeviceSpec {
+    /// Opens the device, without autodiff.
+    ///
+    /// # Errors
+    /// When this build lacks the device, the driver doesn't answer, or the index is out of range.
+    pub fn open(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or_else(|_| Device::flex())),
+            Self::Cpu => Ok(Device::flex()),
+            Self::Cuda(index) => open_cuda(index),
+            Self::Wgpu(index) => open_wgpu(index),
+        }
+    }
+}
+
+/// Number of CUDA devices that the driver reports.
+///
+/// # Errors
+/// When this build lacks CUDA, or the driver is absent, too old, or refuses to start.
+#[cfg(feature = "cuda")]
+pub fn cuda_device_count() -> Result<usize, DeviceError> {
+    use cudarc::driver::{result, sys};
+    /// The driver of CUDA 12.8, whose symbols the bindings were generated from.
+    const OLDEST: i32 = 12_080;
+    // SAFETY: only tries to load the driver's library by its usual names.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(DeviceError::Driver("the NVIDIA driver's library is not installed".into()));
+    }
+    let mut version = 0;
+    // SAFETY: the library is present, and the pointer is to a live integer.
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }
+        .result()
+        .map_err(|e| DeviceError::Driver(format!("its version can't be read ({e})")))?;
+    if version < OLDEST {
+        let (major, minor) = (version / 1000, version % 1000 / 10);
+        return Err(DeviceError::Driver(format!("the driver supports CUDA {major}.{minor} only")));
+    }
+    result::init().map_err(|e| DeviceError::Driver(format!("the driver doesn't start ({e})")))?;
+    let count = result::device::get_count()
+        .map_err(|e| DeviceError::Driver(format!("the driver lists no devices ({e})")))?;
+    Ok(count as usize)
+}
+
+/// Number of CUDA devices that the driver reports.
+///
+/// # Errors
+/// Always: this build lacks CUDA.
+#[cfg(not(feature = "cuda"))]
+pub fn cuda_device_count() -> Result<usize, DeviceError> {
+    Err(DeviceError::NotBuilt { device: DeviceSpec::Cuda(0), feature: "cuda" })
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(index: usize) -> Result<Device, DeviceError> {
+    let count = cuda_device_count()?;
+    if index >= count {
+        return Err(DeviceError::Index { index, count });
+    }
+    Ok(Device::cuda(index))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(index: usize) -> Result<Device, DeviceError> {
+    Err(DeviceError::NotBuilt { device: DeviceSpec::Cuda(index), feature: "cuda" })
+}
+
+#[cfg(feature = "wgpu")]
+#[expect(clippy::unnecessary_wraps, reason = "one signature with and without the feature")]
+fn open_wgpu(index: usize) -> Result<Device, DeviceError> {
+    use burn::tensor::DeviceKind;
+    // Index 0 is the best adapter of any kind, so that a software or integrated one serves too.
+    let kind = if index == 0 { DeviceKind::DefaultDevice } else { DeviceKind::DiscreteGpu(index) };
+    Ok(Device::wgpu(kind))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn open_wgpu(index: usize) -> Result<Device, DeviceError> {
+    Err(DeviceError::NotBuilt { device: DeviceSpec::Wgpu(index), feature: "wgpu" })
+}
+
+/// Whether the tensors of this device lie in the CPU device's memory (with or without autodiff).
+pub fn is_cpu(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
+}
+
+/// The device in a few words, for logs and receipts: `cpu (2 threads)` or Burn's own name.
+pub fn describe(device: &Device) -> String {
+    if is_cpu(device) {
+        format!("cpu ({} threads)", rayon::current_num_threads())
+    } else {
+        format!("{:?}", device.clone().inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for name in ["auto", "cpu", "cuda:0", "cuda:3", "wgpu:0", "wgpu:2"] {
+            assert_eq!(name.parse::<DeviceSpec>().unwrap().to_string(), name);
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceSpec::Cuda(0)));
+        assert_eq!("wgpu".parse(), Ok(DeviceSpec::Wgpu(0)));
+    }
+
+    #[test]
+    fn other_names_are_refused_with_the_list() {
+        for name in ["", "gpu", "cpu:1", "auto:0", "cuda:", "cuda:x", "cuda:-1", "CUDA"] {
+            let error = name.parse::<DeviceSpec>().unwrap_err();
+            assert!(error.to_string().contains("cuda:N"), "{error}");
+        }
+    }
+
+    #[test]
+    fn auto_and_cpu_open_everywhere() {
+        DeviceSpec::Auto.open().unwrap();
+        let device = DeviceSpec::Cpu.open().unwrap();
+        assert!(is_cpu(&device) && is_cpu(&device.clone().autodiff()));
+        assert!(describe(&device).starts_with("cpu ("));
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_build_without_cuda_says_what_to_rebuild() {
+        let error = DeviceSpec::Cuda(0).open().unwrap_err().to_string();
+        assert!(error.contains("--features cuda"), "{error}");
+    }
+}

@@ -1,0 +1,1 @@
+//! Named parameters of a model.
