@@ -1,2 +1,62 @@
-//! x
-fn main() {}
+//! The commands of the project: `cargo xtask <command>`.
+//!
+//! This program plans work, builds the worker for this machine, runs it as child processes and shows how
+//! far it is. It knows no tensors and no audio, so that it compiles in seconds.
+
+mod demo;
+mod doctor;
+mod exit;
+mod interrupt;
+mod prepare_data;
+mod progress;
+mod run;
+mod shards;
+mod test;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Train a speech language model on one GPU in a day.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The whole chain on a synthetic corpus, nothing to download
+    Demo(demo::Arguments),
+    /// Devices, memory, disk, tools, and what would be used
+    Doctor(doctor::Arguments),
+    /// Make corpus and unit shards
+    PrepareData(prepare_data::Arguments),
+    /// List, check and rebuild shards
+    Shards(shards::Arguments),
+    /// Format, lint-free build and tests of the project: the README's test command
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let arguments = Arguments::parse();
+    interrupt::listen();
+    let result = match arguments.command {
+        Command::Demo(a) => demo::run(&a),
+        Command::Doctor(a) => doctor::run(&a),
+        Command::PrepareData(a) => prepare_data::run(&a),
+        Command::Shards(a) => shards::run(&a),
+        Command::Test(a) => test::run(&a),
+    };
+    exit::code(result)
+}

@@ -8,12 +8,14 @@
 //! Without the feature `parquet` only names, hashes, receipts and work units are built, which is all an
 //! orchestrator needs.
 
+pub mod event;
 pub mod hash;
 pub mod key;
 pub mod name;
 pub mod publish;
 pub mod receipt;
 pub mod rng;
+pub mod stage;
 pub mod work;
 
 #[cfg(feature = "parquet")]
@@ -24,6 +26,7 @@ pub mod shard;
 #[cfg(feature = "parquet")]
 pub use {arrow, parquet};
 
+pub use event::Event;
 pub use hash::Key;
 pub use key::{ItemKey, SegmentKey};
 pub use name::ShardName;

@@ -1,0 +1,265 @@
+//! Executors: they run indices of a work list and nothing else.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use slam_dataset::Event;
+
+/// A unit of work that stayed undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Its position in the work list.
+    pub index: usize,
+    /// Why.
+    pub message: String,
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Units that stayed undone.
+    pub failures: Vec<Failure>,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// Runs units of a work list.
+pub trait Executor {
+    /// Runs the units at `indices` of the list at `list`, passing on what the workers say. Ends when every
+    /// unit is done or has failed, or soon after `cancel` is set.
+    fn run(
+        &self,
+        list: &Path,
+        indices: &[usize],
+        cancel: &AtomicBool,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Report;
+}
+
+/// Worker processes on this machine: one process a unit, so that a crash costs one unit's try.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// The worker program.
+    pub worker: PathBuf,
+    /// The data root.
+    pub root: PathBuf,
+    /// Arguments after `worker --plan …`, e.g. `--device cpu`.
+    pub arguments: Vec<String>,
+    /// How many processes at once.
+    pub jobs: usize,
+    /// Threads of each.
+    pub threads: usize,
+    /// How often a unit whose process died is tried in all.
+    pub tries: usize,
+}
+
+enum End {
+    Done,
+    /// The worker said why.
+    Failed(String),
+    /// The worker died without a word.
+    Died(String),
+}
+
+impl Local {
+    fn command(&self, list: &Path, index: usize) -> Command {
+        let mut command = Command::new(&self.worker);
+        command
+            .arg("worker")
+            .arg("--plan")
+            .arg(list)
+            .arg("--data")
+            .arg(&self.root)
+            .args(["--index", &index.to_string()])
+            .args(&self.arguments)
+            .env("RAYON_NUM_THREADS", self.threads.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command
+    }
+
+    fn run_unit(
+        &self,
+        list: &Path,
+        index: usize,
+        cancel: &AtomicBool,
+        events: &mpsc::Sender<Event>,
+    ) -> End {
+        let mut child = match self.command(list, index).spawn() {
+            Ok(child) => child,
+            Err(e) => {
+                return End::Failed(format!("failed to start {}: {e}", self.worker.display()));
+            }
+        };
+        let mut failed = None;
+        let mut done = false;
+        if let Some(out) = child.stdout.take() {
+            let (lines, said) = mpsc::channel();
+            let reader = thread::spawn(move || {
+                for line in BufReader::new(out).lines().map_while(Result::ok) {
+                    if lines.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut told = false;
+            loop {
+                match said.recv_timeout(Duration::from_millis(100)) {
+                    Ok(line) => {
+                        let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+                        match &event {
+                            Event::Done { .. } => done = true,
+                            Event::Failed { message, .. } => failed = Some(message.clone()),
+                            _ => {}
+                        }
+                        let _ = events.send(event);
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                }
+                if cancel.load(Ordering::Relaxed) && !told {
+                    told = true;
+                    terminate(&child);
+                }
+            }
+            let _ = reader.join();
+        }
+        match child.wait() {
+            Ok(status) if status.success() && done => End::Done,
+            Ok(status) => match failed {
+                Some(message) => End::Failed(message),
+                None => End::Died(format!("the worker process died ({status})")),
+            },
+            Err(e) => End::Died(e.to_string()),
+        }
+    }
+}
+
+/// Asks a process to stop; it finishes or drops what it does, and leaves no half file.
+#[cfg(unix)]
+fn terminate(child: &Child) {
+    let _ = Command::new("kill").arg(child.id().to_string()).stderr(Stdio::null()).status();
+}
+
+#[cfg(not(unix))]
+fn terminate(_child: &Child) {}
+
+impl Executor for Local {
+    fn run(
+        &self,
+        list: &Path,
+        indices: &[usize],
+        cancel: &AtomicBool,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Report {
+        let queue: Mutex<VecDeque<usize>> = Mutex::new(indices.iter().copied().collect());
+        let failures = Mutex::new(Vec::new());
+        let (events, said) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1).min(indices.len()) {
+                let events = events.clone();
+                let (queue, failures) = (&queue, &failures);
+                scope.spawn(move || {
+                    while !cancel.load(Ordering::Relaxed) {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        let Some(index) = next else { break };
+                        let mut message = None;
+                        for _ in 0..self.tries.max(1) {
+                            match self.run_unit(list, index, cancel, &events) {
+                                End::Done => message = None,
+                                End::Failed(m) => message = Some(m),
+                                End::Died(m) if !cancel.load(Ordering::Relaxed) => {
+                                    tracing::warn!(index, "{m}");
+                                    message = Some(m);
+                                    continue;
+                                }
+                                End::Died(m) => message = Some(m),
+                            }
+                            break;
+                        }
+                        if let (Some(message), false) = (message, cancel.load(Ordering::Relaxed)) {
+                            failures
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .push(Failure { index, message });
+                        }
+                    }
+                });
+            }
+            drop(events);
+            for event in said {
+                on_event(event);
+            }
+        });
+        let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failures.sort_by_key(|f| f.index);
+        Report { failures, interrupted: cancel.load(Ordering::Relaxed) }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A worker that is a shell script; `$7` is the index.
+    fn local(dir: &Path, script: &str) -> Local {
+        let worker = dir.join("worker.sh");
+        fs::write(&worker, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
+        Local { worker, root: dir.to_owned(), arguments: vec![], jobs: 2, threads: 1, tries: 2 }
+    }
+
+    #[test]
+    fn a_crash_costs_one_units_try_and_an_error_is_not_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let script = format!(
+            r#"echo $7 >> {log}
+case $7 in
+ 1) echo '{{"event":"failed","index":1,"message":"bad row"}}'; exit 1;;
+ 2) kill -9 $$;;
+esac
+echo '{{"event":"done","index":'$7',"receipt":{{"stage":"s","version":1,"shard":"part-00000-of-00001","key":"k","file":"f","rows":1,"bytes":1,"blake3":"b","quarantined":0,"device":"cpu","seconds":0.1}}}}'"#,
+            log = log.display()
+        );
+        let mut done = 0;
+        let report = local(dir.path(), &script).run(
+            Path::new("list"),
+            &[0, 1, 2, 3],
+            &AtomicBool::new(false),
+            &mut |e| done += usize::from(matches!(e, Event::Done { .. })),
+        );
+        assert_eq!(done, 2);
+        assert_eq!(report.failures.len(), 2);
+        assert_eq!(report.failures[0], Failure { index: 1, message: "bad row".into() });
+        assert!(report.failures[1].message.contains("died"), "{report:?}");
+        let mut tried: Vec<_> =
+            fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+        tried.sort();
+        assert_eq!(tried, ["0", "1", "2", "2", "3"]);
+    }
+
+    #[test]
+    fn cancelling_stops_the_workers_and_starts_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = AtomicBool::new(false);
+        let local = local(dir.path(), "exec sleep 60");
+        let report = thread::scope(|s| {
+            s.spawn(|| {
+                thread::sleep(Duration::from_millis(300));
+                cancel.store(true, Ordering::Relaxed);
+            });
+            local.run(Path::new("list"), &[0, 1, 2, 3, 4], &cancel, &mut |_| ())
+        });
+        assert!(report.interrupted && report.failures.is_empty());
+    }
+}

@@ -1,0 +1,306 @@
+//! Pipeline files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A pipeline file: the whole recipe, from data to scores. Unknown fields are refused; the parameters of
+/// stages are checked by the stages themselves before any work starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// The name, also of the run.
+    pub name: String,
+    /// What data to make, and how.
+    #[serde(default)]
+    pub datasets: Vec<Dataset>,
+    /// What turns speech into units.
+    pub tokeniser: Tokeniser,
+    /// The decoder (a Hugging Face `config.json` in TOML, or a text model to start from).
+    #[serde(default)]
+    pub model: Value,
+    /// Pre-training.
+    #[serde(default)]
+    pub train: Option<Training>,
+    /// Preference optimisation.
+    #[serde(default)]
+    pub dpo: Option<Training>,
+    /// Scores.
+    #[serde(default)]
+    pub evaluate: Option<Evaluation>,
+    /// Smaller values of the same fields for a run that only shows that everything works.
+    #[serde(default)]
+    pub quick: Value,
+}
+
+/// One dataset of utterances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// The folder's name under the data root.
+    pub name: String,
+    /// What it is for; decides which stages follow unitise.
+    #[serde(default)]
+    pub role: Role,
+    /// How many shards to cut it into.
+    #[serde(default = "one")]
+    pub shards: u32,
+    /// Rows of a generated source, divided evenly over the shards.
+    #[serde(default)]
+    pub rows: u64,
+    /// The source, as the ingest stage reads it.
+    pub source: Value,
+    /// The licence of the data, for the report.
+    #[serde(default)]
+    pub licence: String,
+}
+
+/// What a dataset is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Pre-training and validation.
+    #[default]
+    Speech,
+    /// Prompt, chosen and rejected utterances.
+    Preference,
+    /// Positive and negative utterances.
+    Benchmark,
+}
+
+/// What turns speech into units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokeniser {
+    /// The folder's name under a dataset's unit stage.
+    pub name: String,
+    /// The feature extractor and its parameters, as the unitise stage reads them.
+    pub features: Value,
+    /// How to fit k-means where no centroids are given.
+    #[serde(default)]
+    pub kmeans: Value,
+    /// The dataset k-means is fitted on.
+    #[serde(default)]
+    pub fit_on: Option<String>,
+    /// How many of its shards, from the first.
+    #[serde(default = "one")]
+    pub fit_shards: u32,
+}
+
+/// A training stage's datasets and parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// The datasets to train on.
+    pub datasets: Vec<String>,
+    /// The stage's parameters (for preference data also those of the pair stage, as `pair`).
+    pub params: Value,
+    /// Parameters of the pair stage.
+    #[serde(default)]
+    pub pair: Value,
+}
+
+/// What to score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// The benchmark datasets.
+    pub datasets: Vec<String>,
+    /// The stage's parameters.
+    #[serde(default)]
+    pub params: Value,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A pipeline file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// It cannot be read.
+    #[error("failed to read pipeline {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not TOML, or not a pipeline.
+    #[error("pipeline {path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        message: String,
+    },
+    /// An override that cannot be applied.
+    #[error("--set {text}: {message}")]
+    Override {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A dataset that is named but not defined.
+    #[error("pipeline {pipeline}: {field} names dataset '{dataset}', which it does not define")]
+    NoSuchDataset {
+        /// The pipeline.
+        pipeline: String,
+        /// Where it is named.
+        field: &'static str,
+        /// The name.
+        dataset: String,
+    },
+}
+
+impl Pipeline {
+    /// Reads a pipeline file, with its `quick` values where `quick`, then `--set` overrides such as
+    /// `train.params.peak_lr=5e-4`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has an unknown field, or an override names none.
+    pub fn read(path: &Path, quick: bool, overrides: &[String]) -> Result<Self, PipelineError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| PipelineError::Read { path: path.to_owned(), source })?;
+        let parse = |message| PipelineError::Parse { path: path.to_owned(), message };
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| parse(e.to_string()))?;
+        let mut value = serde_json::to_value(table).map_err(|e| parse(e.to_string()))?;
+        let small = value.as_object_mut().and_then(|o| o.remove("quick"));
+        if let (true, Some(small)) = (quick, small) {
+            merge(&mut value, small);
+        }
+        for text in overrides {
+            apply(&mut value, text)
+                .map_err(|message| PipelineError::Override { text: text.clone(), message })?;
+        }
+        let pipeline: Self = serde_json::from_value(value).map_err(|e| parse(e.to_string()))?;
+        pipeline.check()?;
+        Ok(pipeline)
+    }
+
+    /// A dataset by name.
+    pub fn dataset(&self, name: &str) -> Option<&Dataset> {
+        self.datasets.iter().find(|d| d.name == name)
+    }
+
+    fn check(&self) -> Result<(), PipelineError> {
+        let lists = [
+            ("tokeniser.fit_on", self.tokeniser.fit_on.iter().collect::<Vec<_>>()),
+            ("train.datasets", self.train.iter().flat_map(|t| &t.datasets).collect()),
+            ("dpo.datasets", self.dpo.iter().flat_map(|t| &t.datasets).collect()),
+            ("evaluate.datasets", self.evaluate.iter().flat_map(|t| &t.datasets).collect()),
+        ];
+        for (field, names) in lists {
+            for name in names {
+                if self.dataset(name).is_none() {
+                    return Err(PipelineError::NoSuchDataset {
+                        pipeline: self.name.clone(),
+                        field,
+                        dataset: name.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lays `small` over `value`: objects are merged, datasets by their name, all else is replaced.
+fn merge(value: &mut Value, small: Value) {
+    match (value, small) {
+        (Value::Object(value), Value::Object(small)) => {
+            for (name, v) in small {
+                merge(value.entry(name).or_insert(Value::Null), v);
+            }
+        }
+        (Value::Array(items), Value::Array(small))
+            if small.iter().all(|s| s.get("name").is_some()) =>
+        {
+            for s in small {
+                match items.iter_mut().find(|i| i.get("name") == s.get("name")) {
+                    Some(item) => merge(item, s),
+                    None => items.push(s),
+                }
+            }
+        }
+        (value, small) => *value = small,
+    }
+}
+
+/// Sets one field that is already there, or that a sibling object may hold.
+fn apply(value: &mut Value, text: &str) -> Result<(), String> {
+    let (path, new) = text.split_once('=').ok_or("expected FIELD=VALUE")?;
+    let new = format!("v = {new}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut t| t.remove("v"))
+        .and_then(|v| serde_json::to_value(v).ok())
+        // A bare word is a string, as in a shell.
+        .unwrap_or_else(|| Value::from(new));
+    let mut place = value;
+    for step in path.split('.') {
+        place = match place {
+            Value::Array(items) => items
+                .iter_mut()
+                .find(|i| i.get("name").and_then(Value::as_str) == Some(step))
+                .ok_or_else(|| format!("there is no item '{step}'"))?,
+            Value::Object(map) => map.entry(step).or_insert(Value::Null),
+            _ => return Err(format!("'{step}' is below a value, not a table")),
+        };
+    }
+    *place = new;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const TEXT: &str = r#"
+name = "t"
+[[datasets]]
+name = "a"
+rows = 100
+source = { kind = "x" }
+[tokeniser]
+name = "m"
+features = { kind = "mfcc", k = 10 }
+[train]
+datasets = ["a"]
+params = { peak_lr = 1e-3 }
+[quick]
+datasets = [{ name = "a", rows = 5 }]
+train = { params = { steps = 2 } }
+"#;
+
+    fn read(text: &str, quick: bool, set: &[&str]) -> Result<Pipeline, PipelineError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.toml");
+        fs::write(&path, text).unwrap();
+        Pipeline::read(&path, quick, &set.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn quick_values_and_overrides_are_laid_over_the_file() {
+        let p = read(TEXT, false, &[]).unwrap();
+        assert_eq!(p.datasets[0].rows, 100);
+        let p = read(TEXT, true, &["train.params.peak_lr=5e-4", "datasets.a.shards=3"]).unwrap();
+        assert_eq!((p.datasets[0].rows, p.datasets[0].shards), (5, 3));
+        assert_eq!(p.train.unwrap().params, serde_json::json!({"peak_lr": 5e-4, "steps": 2}));
+    }
+
+    #[test]
+    fn unknown_fields_and_datasets_are_refused_by_name() {
+        let error = read(&format!("nam = 1\n{TEXT}"), false, &[]).unwrap_err().to_string();
+        assert!(error.contains("nam"), "{error}");
+        let error = read(TEXT, false, &["trian.x=1"]).unwrap_err().to_string();
+        assert!(error.contains("trian"), "{error}");
+        let error = read(TEXT, false, &["train.datasets=[\"b\"]"]).unwrap_err().to_string();
+        assert!(error.contains("'b'"), "{error}");
+    }
+}

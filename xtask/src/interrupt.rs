@@ -1,0 +1,28 @@
+//! Ctrl-C and friends: the first one ends work cleanly, the second at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+static CANCEL: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Set when the process was asked to stop.
+pub(crate) fn flag() -> &'static AtomicBool {
+    CANCEL.get_or_init(Arc::default)
+}
+
+/// Whether the process was asked to stop.
+pub(crate) fn requested() -> bool {
+    flag().load(Ordering::Relaxed)
+}
+
+/// Starts to listen.
+pub(crate) fn listen() {
+    let flag = CANCEL.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM] {
+        // The order matters: the second signal finds the flag set and ends the process.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag));
+        let _ = signal_hook::flag::register(signal, Arc::clone(flag));
+    }
+}

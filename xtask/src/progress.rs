@@ -1,0 +1,78 @@
+//! Progress on stderr: a bar on a terminal, a line a minute elsewhere, JSON lines with `--json`.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use slam_dataset::Event;
+
+/// How often a line is written where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Shows how far one task is.
+pub(crate) struct Progress {
+    task: String,
+    bar: Option<ProgressBar>,
+    json: bool,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// Starts a task of `total` steps (0 where unknown).
+    pub(crate) fn new(task: &str, total: u64, json: bool) -> Self {
+        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(total);
+            let style = ProgressStyle::with_template(
+                "{prefix:24} {bar:28} {pos}/{len} {elapsed} ETA {eta} {msg}",
+            );
+            if let Ok(style) = style {
+                bar.set_style(style);
+            }
+            bar.set_prefix(task.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        let now = Instant::now();
+        Self { task: task.to_owned(), bar, json, started: now, last_line: now }
+    }
+
+    /// Shows a worker's event.
+    pub(crate) fn event(&mut self, event: &Event) {
+        if self.json {
+            if let Ok(line) = serde_json::to_string(event) {
+                eprintln!("{line}");
+            }
+        } else if let Event::Progress { done, total, unit, message, .. } = event {
+            self.set(*done, *total, unit, message);
+        }
+    }
+
+    /// Shows how far the task is.
+    pub(crate) fn set(&mut self, done: f64, total: f64, unit: &str, message: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total.max(0.0) as u64);
+            bar.set_position(done.max(0.0) as u64);
+            bar.set_message(message.to_owned());
+        } else if !self.json && self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            let seconds = self.started.elapsed().as_secs();
+            let eta = if done > 0.0 && total > done {
+                format!(", about {:.0} s left", seconds as f64 * (total - done) / done)
+            } else {
+                String::new()
+            };
+            eprintln!("{}: {done:.0}/{total:.0} {unit} after {seconds} s{eta} {message}", self.task);
+        }
+    }
+
+    /// Ends the task with a sentence.
+    pub(crate) fn finish(self, sentence: &str) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if !self.json {
+            eprintln!("{:24} {sentence} ({:.1} s)", self.task, self.started.elapsed().as_secs_f64());
+        }
+    }
+}

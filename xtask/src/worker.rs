@@ -1,0 +1,84 @@
+//! The worker program: which one to use, and how to build it for this machine.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// A ready worker, so that a cluster node needs no toolchain.
+const WORKER: &str = "SLAM_WORKER";
+/// A ready text-to-speech program of the demo.
+const SPEAK: &str = "SLAM_SPEAK";
+
+/// The workspace's folder.
+pub(crate) fn workspace() -> PathBuf {
+    // Cargo sets the variable for `cargo xtask`; a copied binary falls back to where it is run.
+    env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .and_then(|p| p.parent().map(Path::to_owned))
+        .unwrap_or_else(|| PathBuf::from("."))
+}
+
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from)
+        .join("release")
+}
+
+/// Cargo features that this machine, or the asked device, needs.
+fn features(device: &str) -> Vec<&'static str> {
+    let nvidia = Path::new("/proc/driver/nvidia/version").exists();
+    let mut features = Vec::new();
+    if device.starts_with("cuda") || (device == "auto" && nvidia) {
+        features.push("cuda");
+    }
+    if device.starts_with("wgpu") {
+        features.push("wgpu");
+    }
+    features
+}
+
+fn build(package: &str, features: &[&str]) -> anyhow::Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(workspace())
+        .args(["build", "--release", "--quiet", "--package", package])
+        .stdin(Stdio::null());
+    if !features.is_empty() {
+        command.arg("--features").arg(features.join(","));
+        eprintln!("building {package} with {}", features.join(", "));
+    }
+    let status = command.status().context("failed to run cargo; is a Rust toolchain installed?")?;
+    if !status.success() {
+        bail!("failed to build {package}; the compiler's messages are above");
+    }
+    Ok(())
+}
+
+fn ready(variable: &str) -> anyhow::Result<Option<PathBuf>> {
+    let Some(path) = env::var_os(variable).map(PathBuf::from) else { return Ok(None) };
+    if !path.is_file() {
+        bail!("{variable} names {}, which is no file; unset it to build one", path.display());
+    }
+    Ok(Some(path))
+}
+
+/// The worker `slam`, built for a device unless `SLAM_WORKER` names one.
+pub(crate) fn slam(device: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = ready(WORKER)? {
+        return Ok(path);
+    }
+    build("slam-worker", &features(device))?;
+    Ok(target().join("slam"))
+}
+
+/// The demo's text-to-speech program, a program of its own licence.
+pub(crate) fn slam_speak() -> anyhow::Result<PathBuf> {
+    if let Some(path) = ready(SPEAK)? {
+        return Ok(path);
+    }
+    build("slam-speak", &[])?;
+    Ok(target().join("slam-speak"))
+}
