@@ -1,0 +1,134 @@
+//! Text to 16-bit speech over stdin and stdout, by eSpeak NG's Rust port: see the README for the protocol.
+
+use std::error::Error;
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use espeak_ng::{EspeakNg, Parameter};
+use serde::Deserialize;
+
+/// The length that announces a message in place of a WAV file.
+const FAILED: u32 = u32::MAX;
+
+/// One line of input.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    text: String,
+    #[serde(default = "english")]
+    voice: String,
+    /// Words per minute, 80 to 450.
+    rate_wpm: Option<i32>,
+    /// 0 to 100.
+    pitch: Option<i32>,
+}
+
+fn english() -> String {
+    "en".to_owned()
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("slam-speak: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let data = Data::install()?;
+    let mut out = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        match speak(&line, &data.0) {
+            Ok(wav) => {
+                out.write_all(&(wav.len() as u32).to_le_bytes())?;
+                out.write_all(&wav)?;
+            }
+            Err(e) => {
+                let message = e.to_string();
+                out.write_all(&FAILED.to_le_bytes())?;
+                out.write_all(&(message.len() as u32).to_le_bytes())?;
+                out.write_all(message.as_bytes())?;
+            }
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn speak(line: &str, data: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+    let request: Request = serde_json::from_str(line)?;
+    // A new engine a line: no state of one utterance can reach the next.
+    let mut engine = EspeakNg::with_data_dir(&request.voice, data)?;
+    if let Some(rate) = request.rate_wpm {
+        engine.set_parameter(Parameter::Rate, rate);
+    }
+    if let Some(pitch) = request.pitch {
+        engine.set_parameter(Parameter::Pitch, pitch);
+    }
+    let (samples, rate_hz) = engine.synth(&request.text)?;
+    Ok(wav(&samples, rate_hz))
+}
+
+/// A RIFF WAVE file of 16-bit mono samples.
+fn wav(samples: &[i16], rate_hz: u32) -> Vec<u8> {
+    let bytes = 2 * samples.len() as u32;
+    let mut out = Vec::with_capacity(44 + bytes as usize);
+    out.extend_from_slice(b"RIFF");
+    out.extend_from_slice(&(36 + bytes).to_le_bytes());
+    out.extend_from_slice(b"WAVEfmt ");
+    out.extend_from_slice(&16u32.to_le_bytes());
+    for field in [1u16, 1] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [rate_hz, 2 * rate_hz] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [2u16, 16] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    out.extend_from_slice(b"data");
+    out.extend_from_slice(&bytes.to_le_bytes());
+    for sample in samples {
+        out.extend_from_slice(&sample.to_le_bytes());
+    }
+    out
+}
+
+/// The engine's data, unpacked to a folder of this process and removed at its end.
+struct Data(PathBuf);
+
+impl Data {
+    fn install() -> io::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("slam-speak-{}", std::process::id()));
+        let data = Self(folder);
+        espeak_ng::install_bundled_language(&data.0, "en")?;
+        Ok(data)
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_become_sound_and_nonsense_becomes_a_message() -> Result<(), Box<dyn Error>> {
+        let data = Data::install()?;
+        let wav = speak(r#"{"text": "The cat sleeps."}"#, &data.0)?;
+        let seconds = (wav.len() - 44) as f64 / 44_100.0;
+        assert!((0.5..3.0).contains(&seconds), "{seconds} s");
+        assert_eq!(wav, speak(r#"{"text": "The cat sleeps."}"#, &data.0)?, "same text, same bytes");
+        assert!(speak("not json", &data.0).is_err());
+        Ok(())
+    }
+}
