@@ -1,0 +1,134 @@
+//! Matrix products over strided slices.
+
+use super::written;
+use gemm::Parallelism;
+
+/// A strided matrix in a slice.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of `cols`, `stride` apart, from the start of `data`.
+    pub(in crate::ops) fn new(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        assert!(rows == 0 || cols == 0 || (rows - 1) * stride + cols <= data.len());
+        Self { data, rows, cols, row_stride: stride, col_stride: 1 }
+    }
+
+    /// Rows and columns exchanged, without a copy.
+    pub(in crate::ops) fn transposed(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// Whether a product replaces or is added to what it is written into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::ops) enum Into {
+    /// `dst = factor * a b`
+    Replace,
+    /// `dst += factor * a b`
+    Add,
+}
+
+/// All threads of the current rayon pool. The sum of an element is never split over threads.
+pub(in crate::ops) fn all_threads() -> Parallelism {
+    match rayon::current_num_threads() {
+        0 | 1 => Parallelism::None,
+        n => Parallelism::Rayon(n),
+    }
+}
+
+/// `dst = factor * a b` (or `+=`), rows of `dst` being `stride` apart.
+///
+/// # Safety
+/// `dst` must be valid for writes of `a.rows` rows of `b.cols` values, initialised for
+/// [`Into::Add`], and nobody else may touch these values meanwhile.
+pub(in crate::ops) unsafe fn product(
+    dst: *mut f32,
+    stride: usize,
+    into: Into,
+    factor: f32,
+    a: Matrix,
+    b: Matrix,
+    threads: Parallelism,
+) {
+    assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
+    // SAFETY: `Matrix::new` checked the operands' extents, the caller vouches for `dst`.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.cols,
+            a.cols,
+            dst,
+            1,
+            stride as isize,
+            into == Into::Add,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            1.0,
+            factor,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+}
+
+/// [`product`] into a dense slice.
+pub(in crate::ops) fn product_into(
+    dst: &mut [f32],
+    into: Into,
+    factor: f32,
+    a: Matrix,
+    b: Matrix,
+    threads: Parallelism,
+) {
+    assert!(dst.len() >= a.rows * b.cols);
+    // SAFETY: the slice is long enough, initialised, and exclusively ours.
+    unsafe { product(dst.as_mut_ptr(), b.cols, into, factor, a, b, threads) }
+}
+
+/// `a b`, dense, on all threads.
+pub(in crate::ops) fn multiply(a: Matrix, b: Matrix) -> Vec<f32> {
+    if a.cols == 0 {
+        return vec![0.0; a.rows * b.cols];
+    }
+    // SAFETY: with an inner size above 0 the product writes all `rows * cols` values.
+    unsafe {
+        written(a.rows * b.cols, |dst| {
+            product(dst.as_mut_ptr().cast(), b.cols, Into::Replace, 1.0, a, b, all_threads());
+        })
+    }
+}
+
+/// Adds a bias of `bias.len()` to every row of `y`.
+pub(in crate::ops) fn add_bias(y: &mut [f32], bias: &[f32]) {
+    use rayon::prelude::*;
+    let rows = super::rows_per_task(bias.len());
+    if bias.is_empty() {
+        return;
+    }
+    y.par_chunks_mut(rows * bias.len()).for_each(|y| {
+        for row in y.chunks_exact_mut(bias.len()) {
+            for (y, b) in row.iter_mut().zip(bias) {
+                *y += b;
+            }
+        }
+    });
+}
