@@ -53,9 +53,9 @@ fn other_encodings_are_close_to_the_sixteen_bit_ones() {
     // The largest error each encoding may make: a step of 16 bits (the expected
     // values are of those), its own quantiser's, or its codec's loss.
     for (ending, tolerance) in [
-        ("pcm24.wav", 2e-5),
-        ("pcm24.flac", 2e-5),
-        ("float32.wav", 2e-5),
+        ("pcm24.wav", 4e-5),
+        ("pcm24.flac", 4e-5),
+        ("float32.wav", 4e-5),
         ("pcm8.wav", 8e-3),
         ("ulaw.wav", 2e-2),
     ] {
@@ -81,15 +81,15 @@ fn broken_files_are_errors_or_salvaged_with_a_warning() {
         assert!(decode_file(&fixtures().join(name)).is_err(), "{name}");
     }
     let whole = tensor("expected_pcm16.safetensors", "mono");
-    // A third of the file, and a header that promises 4 GiB.
-    for name in ["bad_truncated.flac", "bad_header_length.wav"] {
-        let audio = decode_file(&fixtures().join(name)).unwrap();
-        assert!(audio.samples.len() < whole.len(), "{name}");
-        assert!(
-            audio.samples[..] == whole[..audio.samples.len()],
-            "{name}: what is there is right"
-        );
-    }
+    // The header promises 4 GiB: refused, not believed.
+    let error = decode_file(&fixtures().join("bad_header_length.wav")).unwrap_err().to_string();
+    assert!(error.contains("length"), "{error}");
+    // A third of the file: what is there is right.
+    let audio = decode_file(&fixtures().join("bad_truncated.flac")).unwrap();
+    let n = audio.samples.len();
+    assert!((1..whole.len()).contains(&n), "{n} samples");
+    let worst = worst(&audio.samples, &whole);
+    assert!(worst <= 1.0 / 32_768.0, "{worst} over {n} samples, {:?}", audio.warnings);
     assert!(decode_file(&fixtures().join("no_such_file.wav")).is_err());
 }
 
