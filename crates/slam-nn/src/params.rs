@@ -1,1 +1,114 @@
-//! Named parameters of a model.
+//! Named parameters of a model: what an optimiser steps, a checkpoint stores and a test compares.
+//!
+//! Names are those of the model's Hugging Face checkpoint (`model.layers.0.mlp.up_proj.weight`). A
+//! model lists its parameters in one fixed order, shared tensors (a tied head) once.
+
+use burn::tensor::{Device, Tensor};
+
+/// A parameter of any rank, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum ParamRef<'a> {
+    /// A vector: biases and norm weights.
+    D1(&'a Tensor<1>),
+    /// A matrix: linear layers `[out, in]` and embeddings `[rows, hidden]`.
+    D2(&'a Tensor<2>),
+    /// A convolution `[out, in, kernel]`.
+    D3(&'a Tensor<3>),
+}
+
+/// A parameter of any rank, borrowed for change.
+#[derive(Debug)]
+pub enum ParamMut<'a> {
+    /// A vector: biases and norm weights.
+    D1(&'a mut Tensor<1>),
+    /// A matrix: linear layers `[out, in]` and embeddings `[rows, hidden]`.
+    D2(&'a mut Tensor<2>),
+    /// A convolution `[out, in, kernel]`.
+    D3(&'a mut Tensor<3>),
+}
+
+impl ParamRef<'_> {
+    /// The parameter's shape.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::D1(t) => t.dims().to_vec(),
+            Self::D2(t) => t.dims().to_vec(),
+            Self::D3(t) => t.dims().to_vec(),
+        }
+    }
+
+    /// Number of elements.
+    pub fn num_elements(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// The values in f32, row-major, copied to the host.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let data = match self {
+            Self::D1(t) => t.to_data(),
+            Self::D2(t) => t.to_data(),
+            Self::D3(t) => t.to_data(),
+        };
+        data.iter::<f32>().collect()
+    }
+}
+
+impl ParamMut<'_> {
+    /// The same parameter, borrowed for reading.
+    pub fn as_ref(&self) -> ParamRef<'_> {
+        match self {
+            Self::D1(t) => ParamRef::D1(t),
+            Self::D2(t) => ParamRef::D2(t),
+            Self::D3(t) => ParamRef::D3(t),
+        }
+    }
+
+    /// Marks the parameter as a leaf whose gradient is kept, or as a constant.
+    ///
+    /// The parameter must live on an autodiff device.
+    pub fn set_require_grad(&mut self, require_grad: bool) {
+        match self {
+            Self::D1(t) => update(t, |t| t.detach().set_require_grad(require_grad)),
+            Self::D2(t) => update(t, |t| t.detach().set_require_grad(require_grad)),
+            Self::D3(t) => update(t, |t| t.detach().set_require_grad(require_grad)),
+        }
+    }
+
+    /// Moves the parameter to another device, in or out of autodiff.
+    pub fn to_device(&mut self, device: &Device) {
+        match self {
+            Self::D1(t) => update(t, |t| t.to_device(device)),
+            Self::D2(t) => update(t, |t| t.to_device(device)),
+            Self::D3(t) => update(t, |t| t.to_device(device)),
+        }
+    }
+}
+
+/// Takes the tensor out of its place, changes it by value and puts it back, so that an operation
+/// that works in place finds the only reference.
+pub fn update<const D: usize>(slot: &mut Tensor<D>, f: impl FnOnce(Tensor<D>) -> Tensor<D>) {
+    let tensor = take(slot);
+    *slot = f(tensor);
+}
+
+/// Takes the tensor out, leaving one without elements in its place until the caller puts one back.
+pub fn take<const D: usize>(slot: &mut Tensor<D>) -> Tensor<D> {
+    let empty = Tensor::zeros([1; D], &slot.device());
+    std::mem::replace(slot, empty)
+}
+
+/// A model's parameters by name, in one fixed order.
+pub trait Parameters {
+    /// Calls `f` with each parameter's name and value.
+    fn for_each_param(&self, f: &mut dyn FnMut(&str, ParamRef<'_>));
+
+    /// Calls `f` with each parameter's name and its place.
+    fn for_each_param_mut(&mut self, f: &mut dyn FnMut(&str, ParamMut<'_>));
+
+    /// Number of elements of all parameters.
+    fn num_parameters(&self) -> usize {
+        let mut n = 0;
+        self.for_each_param(&mut |_, p| n += p.num_elements());
+        n
+    }
+}

@@ -1,0 +1,369 @@
+//! Weight files: safetensors (single or sharded with an index) and torch's `.bin`, memory-mapped and
+//! read tensor by tensor; and a writer of safetensors.
+
+pub mod pickle;
+mod safetensors_file;
+mod torch_bin;
+
+pub use safetensors_file::write_safetensors;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use memmap2::Mmap;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why weights could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The operating system refused.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it answered.
+        source: std::io::Error,
+    },
+    /// The folder holds none of the known weight files.
+    #[error(
+        "{}: no model.safetensors, model.safetensors.index.json, pytorch_model.bin or \
+         pytorch_model.bin.index.json here; name a checkpoint folder or a weight file",
+        .0.display()
+    )]
+    NoWeights(PathBuf),
+    /// The file is damaged, or not in the format that its name says.
+    #[error("{path}: {reason}; download or export the file again", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No such tensor.
+    #[error("{path}: no tensor `{name}`; is this a checkpoint of another model?", path = path.display())]
+    Missing {
+        /// The file or folder.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// The tensor has another shape than the model needs.
+    #[error(
+        "{path}: tensor `{name}` has shape {found:?}, the model needs {expected:?}; does config.json \
+         belong to these weights?",
+        path = path.display()
+    )]
+    Shape {
+        /// The file or folder.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// The shape asked for.
+        expected: Vec<usize>,
+    },
+    /// The element type is none of f64, f32, f16, bf16 (or an integer).
+    #[error("{path}: tensor `{name}` has element type {dtype}; convert it to f32, f16 or bf16", path = path.display())]
+    DType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its element type.
+        dtype: String,
+    },
+}
+
+/// Element type of a stored tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say all")]
+pub enum Element {
+    F64,
+    F32,
+    F16,
+    BF16,
+    I64,
+    I32,
+    I16,
+    I8,
+    U8,
+    Bool,
+}
+
+impl Element {
+    fn size(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F16 | Self::BF16 | Self::I16 => 2,
+            Self::I8 | Self::U8 | Self::Bool => 1,
+        }
+    }
+}
+
+/// Where a tensor's elements lie in a mapped file.
+#[derive(Clone, Debug)]
+struct Entry {
+    file: usize,
+    offset: usize,
+    element: Element,
+    shape: Vec<usize>,
+    /// Distance between neighbours of each axis, in elements; `None` when row-major.
+    strides: Option<Vec<usize>>,
+}
+
+/// The tensors of a checkpoint, by name; nothing is read before it is asked for.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    path: PathBuf,
+    files: Vec<(PathBuf, Arc<Mmap>)>,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Weights {
+    /// Opens a checkpoint folder, a weight file or an index file.
+    ///
+    /// # Errors
+    /// When there is no weight file, or one is unreadable or damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let path = path.as_ref();
+        let mut weights =
+            Self { path: path.to_owned(), files: Vec::new(), entries: BTreeMap::new() };
+        let file = if path.is_dir() {
+            [
+                "model.safetensors",
+                "model.safetensors.index.json",
+                "pytorch_model.bin",
+                "pytorch_model.bin.index.json",
+            ]
+            .iter()
+            .map(|name| path.join(name))
+            .find(|file| file.exists())
+            .ok_or_else(|| WeightsError::NoWeights(path.to_owned()))?
+        } else {
+            path.to_owned()
+        };
+        if file.extension().is_some_and(|e| e == "json") {
+            weights.add_index(&file)?;
+        } else {
+            weights.add_file(&file)?;
+        }
+        Ok(weights)
+    }
+
+    fn add_index(&mut self, index: &Path) -> Result<(), WeightsError> {
+        let text = std::fs::read_to_string(index)
+            .map_err(|source| WeightsError::Io { path: index.to_owned(), source })?;
+        let damaged =
+            |reason: &str| WeightsError::Damaged { path: index.to_owned(), reason: reason.into() };
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| damaged(&format!("not JSON ({e})")))?;
+        let map = json["weight_map"].as_object().ok_or_else(|| damaged("no `weight_map`"))?;
+        let mut shards: Vec<&str> = map.values().filter_map(|v| v.as_str()).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let folder = index.parent().unwrap_or(Path::new("."));
+        for shard in shards {
+            if Path::new(shard).components().count() != 1 || shard == ".." {
+                return Err(damaged(&format!("shard name `{shard}` leaves the folder")));
+            }
+            self.add_file(&folder.join(shard))?;
+        }
+        for name in map.keys() {
+            if !self.entries.contains_key(name) {
+                return Err(damaged(&format!("tensor `{name}` is in none of the shards")));
+            }
+        }
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), WeightsError> {
+        let io = |source| WeightsError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: mapped read-only; the file must not be truncated while it is in use, which holds
+        // for published checkpoints (written to a temporary name and renamed).
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let index = self.files.len();
+        let entries = if map.starts_with(b"PK") {
+            torch_bin::entries(&map, index)
+        } else {
+            safetensors_file::entries(&map, index)
+        }
+        .map_err(|reason| WeightsError::Damaged { path: path.to_owned(), reason })?;
+        for (name, entry) in entries {
+            if self.entries.insert(name.clone(), entry).is_some() {
+                return Err(WeightsError::Damaged {
+                    path: path.to_owned(),
+                    reason: format!("tensor `{name}` occurs twice"),
+                });
+            }
+        }
+        self.files.push((path.to_owned(), Arc::new(map)));
+        Ok(())
+    }
+
+    /// The file or folder that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// The tensor's shape, or `None` where there is no such tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|e| e.shape.as_slice())
+    }
+
+    /// The tensor's element type, or `None` where there is no such tensor.
+    pub fn element(&self, name: &str) -> Option<Element> {
+        self.entries.get(name).map(|e| e.element)
+    }
+
+    /// The tensor's values converted to f32, row-major, and its shape.
+    ///
+    /// # Errors
+    /// When there is no such tensor.
+    pub fn tensor_f32(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>), WeightsError> {
+        let entry = self.entry(name)?;
+        let bytes = self.bytes(entry);
+        let count = entry.shape.iter().product::<usize>();
+        let one =
+            |i: usize| -> f32 { element_f32(entry.element, &bytes[i * entry.element.size()..]) };
+        let values = match &entry.strides {
+            None if entry.element == Element::F32 => bytes[..4 * count]
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect(),
+            None => (0..count).map(one).collect(),
+            Some(strides) => (0..count).map(|i| one(strided(i, &entry.shape, strides))).collect(),
+        };
+        Ok((values, entry.shape.clone()))
+    }
+
+    /// The values of an integer (or boolean) tensor, row-major, and its shape.
+    ///
+    /// # Errors
+    /// When there is no such tensor, or it holds floating-point numbers.
+    pub fn tensor_i64(&self, name: &str) -> Result<(Vec<i64>, Vec<usize>), WeightsError> {
+        let entry = self.entry(name)?;
+        let bytes = self.bytes(entry);
+        let count = entry.shape.iter().product::<usize>();
+        let size = entry.element.size();
+        let mut values = Vec::with_capacity(count);
+        for i in 0..count {
+            let i = entry.strides.as_ref().map_or(i, |s| strided(i, &entry.shape, s));
+            let b = &bytes[i * size..(i + 1) * size];
+            values.push(match (entry.element, b) {
+                (Element::I64, &[a, b, c, d, e, f, g, h]) => {
+                    i64::from_le_bytes([a, b, c, d, e, f, g, h])
+                }
+                (Element::I32, &[a, b, c, d]) => i32::from_le_bytes([a, b, c, d]).into(),
+                (Element::I16, &[a, b]) => i16::from_le_bytes([a, b]).into(),
+                (Element::I8, &[a]) => i64::from(a as i8),
+                (Element::U8 | Element::Bool, &[a]) => a.into(),
+                _ => {
+                    return Err(WeightsError::DType {
+                        path: self.files[entry.file].0.clone(),
+                        name: name.to_owned(),
+                        dtype: format!("{:?} where integers are needed", entry.element),
+                    });
+                }
+            });
+        }
+        Ok((values, entry.shape.clone()))
+    }
+
+    /// The tensor's values in f32, if its shape is `expected`.
+    ///
+    /// # Errors
+    /// When there is no such tensor, or its shape differs.
+    pub fn tensor_shaped(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let entry = self.entry(name)?;
+        if entry.shape != expected {
+            return Err(WeightsError::Shape {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                found: entry.shape.clone(),
+                expected: expected.to_vec(),
+            });
+        }
+        Ok(self.tensor_f32(name)?.0)
+    }
+
+    /// The tensor on a device, in f32.
+    ///
+    /// # Errors
+    /// When there is no such tensor, or its rank is not `D`.
+    pub fn load<const D: usize>(
+        &self,
+        name: &str,
+        device: &Device,
+    ) -> Result<Tensor<D>, WeightsError> {
+        let (values, shape) = self.tensor_f32(name)?;
+        if shape.len() != D {
+            return Err(WeightsError::Shape {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                found: shape,
+                expected: vec![0; D],
+            });
+        }
+        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry, WeightsError> {
+        self.entries
+            .get(name)
+            .ok_or_else(|| WeightsError::Missing { path: self.path.clone(), name: name.to_owned() })
+    }
+
+    /// The bytes from the tensor's first element to the file's end (bounds were checked on opening).
+    fn bytes(&self, entry: &Entry) -> &[u8] {
+        &self.files[entry.file].1[entry.offset..]
+    }
+}
+
+fn element_f32(element: Element, bytes: &[u8]) -> f32 {
+    let first = |n: usize| -> [u8; 8] {
+        let mut out = [0; 8];
+        out[..n].copy_from_slice(&bytes[..n]);
+        out
+    };
+    let word = u64::from_le_bytes(first(element.size()));
+    match element {
+        Element::F64 => f64::from_bits(word) as f32,
+        Element::F32 => f32::from_bits(word as u32),
+        Element::F16 => half::f16::from_bits(word as u16).to_f32(),
+        Element::BF16 => half::bf16::from_bits(word as u16).to_f32(),
+        Element::I64 => word as i64 as f32,
+        Element::I32 => word as i32 as f32,
+        Element::I16 => word as i16 as f32,
+        Element::I8 => word as i8 as f32,
+        Element::U8 | Element::Bool => word as u8 as f32,
+    }
+}
+
+/// Storage index of the row-major element `i`.
+fn strided(mut i: usize, shape: &[usize], strides: &[usize]) -> usize {
+    let mut at = 0;
+    for (n, stride) in shape.iter().zip(strides).rev() {
+        at += i % n * stride;
+        i /= n;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests;
