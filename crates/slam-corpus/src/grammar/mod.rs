@@ -1,0 +1,163 @@
+//! The demo's texts: stories of a small seeded grammar, preference pairs and three test suites.
+//!
+//! Everything is a pure function of (seed, part, row). Combinations of words that test items are made of
+//! are held out of the training stories by a hash of the words, so that no test item occurs in training.
+
+mod items;
+mod lexicon;
+mod story;
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::key::{Segment, Side};
+use slam_dataset::rng::Rng;
+use slam_dataset::{ItemKey, SegmentKey};
+
+use items::Item;
+use story::{Plan, Pool};
+
+/// One row in this many is a validation story.
+const VALIDATION: u64 = 40;
+
+/// Which of the demo's datasets to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Stories to train on; every 40th row is a held-out one for validation.
+    Stories,
+    /// Held-out stories as prompt, chosen and rejected ending: three texts a row.
+    Preference,
+    /// Words and non-words: two texts a row.
+    Lexical,
+    /// Right and wrong sentences: two texts a row.
+    Syntactic,
+    /// Held-out stories with their own and another's ending: two texts a row.
+    Cloze,
+}
+
+/// A text to speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The utterance's id.
+    pub id: String,
+    /// What to say.
+    pub text: String,
+    /// `train`, `validation`, `preference` or `test`.
+    pub split: &'static str,
+}
+
+/// The texts of one row of a part.
+pub fn row(part: Part, seed: u64, voice: &str, row: u64) -> Vec<Line> {
+    // Each part has streams of its own: more training stories never change a test item.
+    let seed = Rng::derive(seed, &[part as u64]).next_u64();
+    match part {
+        Part::Stories => {
+            let (wanted, split) = if row % VALIDATION == VALIDATION - 1 {
+                (Pool::HeldOut, "validation")
+            } else {
+                (Pool::Train, "train")
+            };
+            let story = Plan::draw(&mut Rng::derive(seed, &[row]), wanted);
+            let text = format!("{} {}", story.body(), story.ending(story.ending_variant()));
+            vec![Line { id: format!("story-{row:06}"), text, split }]
+        }
+        Part::Preference => {
+            let pair = items::endings(seed, row);
+            [
+                (Segment::Prompt, pair.body),
+                (Segment::Chosen, pair.right),
+                (Segment::Rejected, pair.wrong),
+            ]
+            .map(|(segment, text)| {
+                let key = SegmentKey { pair: format!("pair-{row:06}"), segment };
+                Line { id: key.to_string(), text, split: "preference" }
+            })
+            .into()
+        }
+        Part::Lexical => pair("lexical", voice, row, items::lexical(seed, row)),
+        Part::Syntactic => pair("syntactic", voice, row, items::syntactic(seed, row)),
+        Part::Cloze => {
+            let e = items::endings(seed, row);
+            let text = |ending: &str| format!("{} {ending}", e.body);
+            let item = Item { kind: "ending", positive: text(&e.right), negative: text(&e.wrong) };
+            pair("cloze", voice, row, item)
+        }
+    }
+}
+
+fn pair(suite: &str, voice: &str, row: u64, item: Item) -> Vec<Line> {
+    [(Side::Positive, item.positive), (Side::Negative, item.negative)]
+        .map(|(side, text)| {
+            let key = ItemKey {
+                suite: suite.to_owned(),
+                id: format!("{row:05}"),
+                voice: voice.to_owned(),
+                kind: item.kind.to_owned(),
+                subkind: String::new(),
+                frequency: None,
+                side,
+            };
+            Line { id: key.to_string(), text, split: "test" }
+        })
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn sentences(text: &str) -> impl Iterator<Item = &str> {
+        text.split_inclusive('.').map(str::trim)
+    }
+
+    fn texts(part: Part, rows: u64) -> Vec<Line> {
+        (0..rows).flat_map(|r| row(part, 1, "en", r)).collect()
+    }
+
+    #[test]
+    fn no_test_item_occurs_in_training() {
+        let train: Vec<_> =
+            texts(Part::Stories, 4000).into_iter().filter(|l| l.split == "train").collect();
+        let stories: BTreeSet<&str> = train.iter().map(|l| l.text.as_str()).collect();
+        let spoken: BTreeSet<&str> = train.iter().flat_map(|l| sentences(&l.text)).collect();
+        for line in texts(Part::Syntactic, 500) {
+            assert!(!spoken.contains(line.text.as_str()), "{}", line.text);
+        }
+        for line in texts(Part::Lexical, 400) {
+            assert!(!spoken.contains(line.text.as_str()), "{}", line.text);
+        }
+        for line in texts(Part::Cloze, 400) {
+            assert!(!stories.contains(line.text.as_str()), "{}", line.text);
+        }
+    }
+
+    #[test]
+    fn preference_pairs_are_no_test_items() {
+        let test: BTreeSet<String> = texts(Part::Cloze, 400).into_iter().map(|l| l.text).collect();
+        for lines in texts(Part::Preference, 1000).chunks(3) {
+            for ending in &lines[1..] {
+                assert!(!test.contains(&format!("{} {}", lines[0].text, ending.text)));
+            }
+        }
+    }
+
+    #[test]
+    fn items_are_distinct_and_their_sides_differ() {
+        for part in [Part::Lexical, Part::Syntactic, Part::Cloze] {
+            let mut ids = BTreeSet::new();
+            let mut pairs = BTreeSet::new();
+            for lines in texts(part, 300).chunks(2) {
+                assert_ne!(lines[0].text, lines[1].text);
+                assert!(ids.insert(lines[0].id.clone()) && ids.insert(lines[1].id.clone()));
+                pairs.insert((lines[0].text.clone(), lines[1].text.clone()));
+            }
+            assert!(pairs.len() >= 270, "{part:?}: {} distinct pairs of 300", pairs.len());
+        }
+    }
+
+    #[test]
+    fn a_row_is_a_function_of_its_seed_and_number() {
+        assert_eq!(row(Part::Cloze, 1, "en", 5), row(Part::Cloze, 1, "en", 5));
+        assert_ne!(row(Part::Cloze, 1, "en", 5), row(Part::Cloze, 2, "en", 5));
+    }
+}

@@ -1,0 +1,11 @@
+//! Corpora in, Parquet shards of utterances out (stage: ingest).
+//!
+//! [`ingest`] makes one corpus shard of one unit of work. Where the sound comes from is the [`source`]'s
+//! business: files of a folder, or text that a speech program reads aloud. [`grammar`] writes the texts of
+//! the demo.
+
+pub mod grammar;
+pub mod ingest;
+pub mod source;
+
+pub use ingest::{IngestError, ingest};
