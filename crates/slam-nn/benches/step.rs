@@ -2,6 +2,9 @@
 //! gradient norm, AdamW; f32, weights random. Prints tokens per second.
 //!
 //! `cargo bench -p slam-nn --bench step [-- small|half]`
+//!
+//! With `MIMALLOC_PURGE_DELAY=-1 MIMALLOC_ALLOW_LARGE_OS_PAGES=1` the allocator keeps its blocks, on
+//! large pages: at the half-billion shape a third of the time is otherwise page faults.
 #![allow(missing_docs)]
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
@@ -77,8 +80,7 @@ fn loss(n: &Shape, matrices: &[Tensor<2>], vectors: &[Tensor<1>]) -> Tensor<1> {
     let (cos, sin) = (table(), table());
     let mut x = embedding.clone().select(0, ids.clone());
     let split = |x: Tensor<2>, heads| x.reshape([n.batch, n.time, heads, n.dim]);
-    let turn =
-        |x: Tensor<4>| ops::rotary(x, cos.clone(), sin.clone(), positions.clone());
+    let turn = |x: Tensor<4>| ops::rotary(x, cos.clone(), sin.clone(), positions.clone());
     for layer in 0..n.layers {
         let w = |i: usize| matrices[1 + layer * 7 + i].clone();
         let b = |i: usize| vectors[1 + layer * 5 + i].clone();

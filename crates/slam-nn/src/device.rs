@@ -36,7 +36,9 @@ pub enum DeviceError {
         feature: &'static str,
     },
     /// The NVIDIA driver is absent, too old, or refuses to start.
-    #[error("CUDA is not usable here: {0}; install an NVIDIA driver of CUDA 12.8 or newer, or use `--device cpu`")]
+    #[error(
+        "CUDA is not usable here: {0}; install an NVIDIA driver of CUDA 12.8 or newer, or use `--device cpu`"
+    )]
     Driver(String),
     /// The machine has fewer GPUs than the index asks for.
     #[error("there is no `cuda:{index}`: this machine has {count} CUDA device(s)")]

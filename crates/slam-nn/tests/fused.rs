@@ -208,24 +208,32 @@ fn attention_equals_the_masked_softmax() {
         [(1, 2, 1, 8), (37, 6, 3, 12), (300, 4, 2, 64), (130, 3, 3, 8), (600, 2, 1, 16)]
     {
         for lengths in [vec![time], vec![5, 40, 1, 17], vec![100, 30]] {
-            check(&format!("attention {time} {heads} {kv_heads} {dim} {lengths:?}"), 5e-6, |form| {
-                let q = leaf([2, time, heads, dim], 1);
-                let (k, v) = (leaf([2, time, kv_heads, dim], 2), leaf([2, time, kv_heads, dim], 3));
-                let mut starts = packed(time, &lengths);
-                starts.extend(packed(time, &[time.div_ceil(2)]));
-                let starts = ints(starts, [2, time]);
-                let query = q.clone() * 4.0;
-                let scale = 1.0 / (dim as f64).sqrt();
-                let y = match form {
-                    Form::Fused => {
-                        ops::causal_attention(query, k.clone(), v.clone(), starts, scale)
-                    }
-                    Form::Plain => {
-                        reference::causal_attention(query, k.clone(), v.clone(), starts, scale)
-                    }
-                };
-                outcome(y, vec![("q", Leaf::Four(q)), ("k", Leaf::Four(k)), ("v", Leaf::Four(v))])
-            });
+            check(
+                &format!("attention {time} {heads} {kv_heads} {dim} {lengths:?}"),
+                5e-6,
+                |form| {
+                    let q = leaf([2, time, heads, dim], 1);
+                    let (k, v) =
+                        (leaf([2, time, kv_heads, dim], 2), leaf([2, time, kv_heads, dim], 3));
+                    let mut starts = packed(time, &lengths);
+                    starts.extend(packed(time, &[time.div_ceil(2)]));
+                    let starts = ints(starts, [2, time]);
+                    let query = q.clone() * 4.0;
+                    let scale = 1.0 / (dim as f64).sqrt();
+                    let y = match form {
+                        Form::Fused => {
+                            ops::causal_attention(query, k.clone(), v.clone(), starts, scale)
+                        }
+                        Form::Plain => {
+                            reference::causal_attention(query, k.clone(), v.clone(), starts, scale)
+                        }
+                    };
+                    outcome(
+                        y,
+                        vec![("q", Leaf::Four(q)), ("k", Leaf::Four(k)), ("v", Leaf::Four(v))],
+                    )
+                },
+            );
         }
     }
 }
@@ -286,7 +294,11 @@ fn token_nll_agrees_with_f64() {
     let (rows, hidden, vocab) = (20, 24, 502);
     let (x, w) = (noise(rows * hidden, 1), noise(vocab * hidden, 2));
     let targets: Vec<i64> = (0..rows as i64).map(|i| i * 17 % 502).collect();
-    let y = ops::token_nll(leaf([rows, hidden], 1), leaf([vocab, hidden], 2), ints(targets.clone(), [rows]));
+    let y = ops::token_nll(
+        leaf([rows, hidden], 1),
+        leaf([vocab, hidden], 2),
+        ints(targets.clone(), [rows]),
+    );
     for (i, got) in bits(&y).into_iter().enumerate() {
         let logit = |c: usize| -> f64 {
             (0..hidden).map(|j| f64::from(x[i * hidden + j]) * f64::from(w[c * hidden + j])).sum()
@@ -300,7 +312,8 @@ fn token_nll_agrees_with_f64() {
 #[test]
 fn adamw_equals_the_plain_arithmetic_over_steps() {
     let plain = Device::flex();
-    let make = |seed| Tensor::<2>::from_data(TensorData::new(noise(37 * 500, seed), [37, 500]), &plain);
+    let make =
+        |seed| Tensor::<2>::from_data(TensorData::new(noise(37 * 500, seed), [37, 500]), &plain);
     for weight_decay in [0.0, 0.1] {
         let mut fused = (make(1), make(1) * 0.0, make(1) * 0.0);
         let mut twin = (make(1), make(1) * 0.0, make(1) * 0.0);

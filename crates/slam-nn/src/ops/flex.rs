@@ -34,9 +34,8 @@ impl Linear {
     ) -> [Option<FlexTensor>; 2] {
         let (rows, inner, outer) = (shape(x)[0], last(x), shape(w)[0]);
         let dy = Matrix::new(values(dy), rows, outer, outer);
-        let dx = wanted[0].then(|| {
-            tensor(multiply(dy, Matrix::new(values(w), outer, inner, inner)), shape(x))
-        });
+        let dx = wanted[0]
+            .then(|| tensor(multiply(dy, Matrix::new(values(w), outer, inner, inner)), shape(x)));
         let dw = wanted[1].then(|| {
             let x = Matrix::new(values(x), rows, inner, inner);
             tensor(multiply(dy.transposed(), x), shape(w))
@@ -189,7 +188,13 @@ impl FlexOp<1> for Gelu {
 pub(super) struct Rotary(pub Arc<Vec<i64>>);
 
 impl Rotary {
-    fn turn(&self, x: &FlexTensor, cos: &FlexTensor, sin: &FlexTensor, direction: f32) -> FlexTensor {
+    fn turn(
+        &self,
+        x: &FlexTensor,
+        cos: &FlexTensor,
+        sin: &FlexTensor,
+        direction: f32,
+    ) -> FlexTensor {
         let (half, heads, dim) = (last(cos), shape(x)[2], last(x));
         let by = Rotation { cos: values(cos), sin: values(sin), half, dim, heads, direction };
         tensor(rotary::rotate(values(x), &self.0, by), shape(x))

@@ -80,6 +80,7 @@ pub(super) fn apply<O: FlexOp<N>, const N: usize>(
 }
 
 /// The CPU tensor inside; the caller has checked that there is one.
+#[allow(clippy::match_wildcard_for_single_variants, reason = "features add variants")]
 fn plain(x: DispatchTensor) -> FlexTensor {
     match x.kind {
         DispatchTensorKind::Flex(BackendTensor::Float(x)) => x,
@@ -88,6 +89,7 @@ fn plain(x: DispatchTensor) -> FlexTensor {
 }
 
 /// The autodiff tensor inside; one without autodiff becomes a constant.
+#[allow(clippy::match_wildcard_for_single_variants, reason = "features add variants")]
 fn tracked(x: DispatchTensor) -> Tracked {
     match x.kind {
         DispatchTensorKind::Flex(BackendTensor::Float(x)) => Autodiff::<Flex>::from_inner(x),
@@ -191,6 +193,7 @@ pub(super) fn values(x: &FlexTensor) -> &[f32] {
     x.storage::<f32>()
 }
 
+#[allow(clippy::result_large_err, reason = "the error is the tensor, given back")]
 /// Takes a float tensor without autodiff apart for work in place; gives it back where it isn't one.
 pub(super) fn take<const D: usize>(x: Tensor<D>) -> Result<FlexTensor, Tensor<D>> {
     if !fits(&x) {

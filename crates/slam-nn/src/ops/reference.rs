@@ -59,9 +59,8 @@ pub fn rotary(
     let half = cos.dims()[1];
     let at = positions.reshape([batch * time]);
     let dtype = x.dtype();
-    let rows = |table: Tensor<2>| {
-        table.select(0, at.clone()).reshape([batch, time, 1, half]).cast(dtype)
-    };
+    let rows =
+        |table: Tensor<2>| table.select(0, at.clone()).reshape([batch, time, 1, half]).cast(dtype);
     let (cos, sin) = (rows(cos), rows(sin));
     let first = x.clone().narrow(3, 0, half);
     let second = x.clone().narrow(3, half, half);
@@ -164,8 +163,7 @@ pub fn token_nll(hidden: Tensor<2>, lm_head: Tensor<2>, targets: Tensor<1, Int>)
     let mut start = 0;
     while start < rows {
         let len = NLL_ROWS.min(rows - start);
-        let logits =
-            hidden.clone().narrow(0, start, len).matmul(weight.clone()).cast(DType::F32);
+        let logits = hidden.clone().narrow(0, start, len).matmul(weight.clone()).cast(DType::F32);
         let target = targets.clone().narrow(0, start, len);
         let ignored = target.clone().lower_elem(0);
         let wrong = target.clone().greater_equal_elem(vocab as i64);
@@ -192,11 +190,8 @@ pub fn adamw_step<const D: usize>(
     let correction1 = 1.0 - step.beta1.powf(n);
     let correction2 = (1.0 - step.beta2.powf(n)).sqrt();
     let grad = grad.cast(m.dtype()) * step.grad_scale;
-    let param = if step.weight_decay == 0.0 {
-        param
-    } else {
-        param * (1.0 - step.lr * step.weight_decay)
-    };
+    let param =
+        if step.weight_decay == 0.0 { param } else { param * (1.0 - step.lr * step.weight_decay) };
     let m = m.clone() + (grad.clone() - m) * (1.0 - step.beta1);
     let v = v * step.beta2 + grad.clone() * grad * (1.0 - step.beta2);
     let denominator = v.clone().sqrt() / correction2 + step.eps;

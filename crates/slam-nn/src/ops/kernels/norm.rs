@@ -58,12 +58,7 @@ multiversion! {
 }
 
 /// Turns dy in `g` into dx and returns dw.
-pub(in crate::ops) fn rms_backward(
-    x: &[f32],
-    w: &[f32],
-    rstd: &[f32],
-    g: &mut [f32],
-) -> Vec<f32> {
+pub(in crate::ops) fn rms_backward(x: &[f32], w: &[f32], rstd: &[f32], g: &mut [f32]) -> Vec<f32> {
     let h = w.len();
     let rows = rows_per_task(h);
     let parts: Vec<Vec<f32>> = g
