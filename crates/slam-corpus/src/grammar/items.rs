@@ -93,7 +93,7 @@ pub(super) fn syntactic(seed: u64, row: u64) -> Item {
         2 => {
             let (right, wrong) = if plural { ("These", "This") } else { ("This", "These") };
             let sentence =
-                |d: &str| format!("{d} {noun} {right_verb} near the {place} with the {thing}.");
+                |d: &str| format!("{d} {noun} {right_verb} near the {thing} of {}.", name.name);
             ("determiner-noun agreement", sentence(right), sentence(wrong))
         }
         3 => {
