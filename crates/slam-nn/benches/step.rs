@@ -4,7 +4,7 @@
 //! `cargo bench -p slam-nn --bench step [-- small|half]`
 //!
 //! With `MIMALLOC_PURGE_DELAY=-1 MIMALLOC_ALLOW_LARGE_OS_PAGES=1` the allocator keeps its blocks, on
-//! large pages: at the half-billion shape a third of the time is otherwise page faults.
+//! large pages: at the half-billion shape 87 tokens/s became 107, page faults being the difference.
 #![allow(missing_docs)]
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
