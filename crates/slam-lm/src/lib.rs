@@ -1,0 +1,66 @@
+//! Unit language models: decoders, TWIST, generation, checkpoints.
+//!
+//! A [`Decoder`] is built from a [`DecoderConfig`] (a Hugging Face `config.json`) and reads a
+//! [`TokenBatch`]. [`checkpoint`] stores it in the ecosystem's formats, [`score`] gives sequences'
+//! likelihoods and [`mod@generate`] continues prompts.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod config;
+pub mod decoder;
+pub mod generate;
+mod layers;
+mod rng;
+pub mod score;
+pub mod tokenizer;
+
+pub use batch::TokenBatch;
+pub use config::{DecoderConfig, Family};
+pub use decoder::Decoder;
+pub use rng::Rng;
+
+use slam_nn::weights::WeightsError;
+use std::path::PathBuf;
+
+/// Id of the padding token `<PAD>`.
+pub const PAD: u32 = 0;
+/// Id of `<S>`, which begins and ends every sequence.
+pub const BOS: u32 = 1;
+/// Id of unit 0; unit `u` is token `u + 2`.
+pub const FIRST_UNIT: u32 = 2;
+
+/// Why a language model could not be made, read, written or run.
+#[derive(Debug, thiserror::Error)]
+pub enum LmError {
+    /// A file of the checkpoint can't be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: std::io::Error,
+    },
+    /// `config.json` is not JSON, or lacks or contradicts something.
+    #[error("config.json: {0}")]
+    Config(String),
+    /// The weights can't be read or don't fit the configuration.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The checkpoint's tensors are not those of the model.
+    #[error(
+        "{path}: the tensors do not fit the model; missing: [{missing}]; unexpected: [{unexpected}]; \
+         check that config.json belongs to these weights, or allow them by name",
+        path = path.display(), missing = missing.join(", "), unexpected = unexpected.join(", ")
+    )]
+    Tensors {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Names that the model needs and the checkpoint lacks.
+        missing: Vec<String>,
+        /// Names that the checkpoint has and the model does not know.
+        unexpected: Vec<String>,
+    },
+    /// A sequence does not fit the model.
+    #[error("{0}")]
+    Input(String),
+}
