@@ -1,0 +1,195 @@
+//! The stages fit-kmeans and unitise.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::Deserialize;
+use slam_dataset::schema::{UnitSequence, Utterance};
+use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
+use slam_dataset::work::{Progress, Quarantined, WorkError, with_causes};
+use slam_dataset::{Context, Outcome, WorkUnit, stage};
+
+use crate::features::FeatureConfig;
+use crate::kmeans::{KMeans, KMeansConfig, KMeansError};
+use crate::tokeniser::Tokeniser;
+
+/// Rows read before they are handled in parallel: bounds memory, fills the cores.
+const BATCH: usize = 64;
+
+/// Units that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitsError {
+    /// Parameters that these stages do not understand.
+    #[error(transparent)]
+    Work(#[from] WorkError),
+    /// A shard that cannot be read or written.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// Centroids that cannot be fitted or read.
+    #[error(transparent)]
+    KMeans(#[from] KMeansError),
+    /// A tokeniser whose parts do not fit.
+    #[error("tokeniser: {0}")]
+    Tokeniser(String),
+    /// A unit of work without its inputs.
+    #[error("the unit has {found} inputs, expected {expected}; plan it again")]
+    Inputs {
+        /// How many it has.
+        found: usize,
+        /// What it should have.
+        expected: &'static str,
+    },
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FitParams {
+    features: FeatureConfig,
+    #[serde(default, deserialize_with = "null_is_default")]
+    kmeans: KMeansConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnitiseParams {
+    name: String,
+    features: FeatureConfig,
+}
+
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Samples of a corpus row, or why there are none.
+fn samples(row: &Utterance) -> Result<Vec<f32>, String> {
+    let audio = slam_audio::decode_bytes(&row.flac).map_err(|e| with_causes(&e))?;
+    if audio.rate_hz != slam_audio::RATE_HZ {
+        return Err(format!("{} Hz in a corpus of {} Hz", audio.rate_hz, slam_audio::RATE_HZ));
+    }
+    match audio.warnings.first() {
+        Some(warning) => Err(warning.clone()),
+        None => Ok(audio.samples),
+    }
+}
+
+/// Rows of a shard in batches, with the number of rows read before each.
+fn batches(
+    path: &Path,
+    mut each: impl FnMut(Vec<Utterance>, u64, u64) -> Result<(), UnitsError>,
+) -> Result<(), UnitsError> {
+    let mut reader = ShardReader::<Utterance>::open(path)?;
+    let total = reader.num_rows();
+    let mut done = 0;
+    loop {
+        let rows = reader.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        done += rows.len() as u64;
+        each(rows, done, total)?;
+    }
+}
+
+fn report(context: &Context<'_>, done: u64, total: u64) -> Result<(), UnitsError> {
+    (context.progress)(Progress { done: done as f64, total: total as f64, unit: "rows" });
+    if context.cancelled() { Err(UnitsError::Interrupted) } else { Ok(()) }
+}
+
+/// Fits centroids on the training rows of corpus shards; writes them as safetensors.
+///
+/// # Errors
+/// If a shard cannot be read, there are too few frames, or the file cannot be written.
+pub fn fit_kmeans(
+    unit: &WorkUnit,
+    context: &Context<'_>,
+    out: &Path,
+) -> Result<Outcome, UnitsError> {
+    let params: FitParams = unit.params()?;
+    let extractor = params.features.build().map_err(UnitsError::Tokeniser)?;
+    let dim = extractor.dim();
+    let mut frames = Vec::new();
+    let mut outcome = Outcome::default();
+    for (i, input) in unit.inputs.iter().enumerate() {
+        batches(&context.path(input), |rows, _, _| {
+            let found: Vec<_> = rows
+                .par_iter()
+                .filter(|r| r.split == "train")
+                .map(|r| samples(r).map(|s| extractor.frames(&s).values))
+                .collect();
+            // A row that cannot be decoded is unitise's to report; centroids do not need it.
+            frames.extend(found.into_iter().flatten().flatten());
+            Ok(())
+        })?;
+        report(context, i as u64 + 1, unit.inputs.len() as u64)?;
+    }
+    let n = frames.len() / dim;
+    if n > params.kmeans.max_frames {
+        let chosen = params.kmeans.max_frames;
+        // Evenly spaced rows: every shard and speaker counts as much as it is long.
+        frames = (0..chosen)
+            .flat_map(|i| {
+                let row = i * n / chosen;
+                frames[row * dim..(row + 1) * dim].iter().copied()
+            })
+            .collect();
+    }
+    let model = KMeans::fit(&frames, dim, &params.kmeans)?;
+    model.write(out)?;
+    outcome.rows = model.k() as u64;
+    outcome.totals.insert("frames".to_owned(), (frames.len() / dim) as f64);
+    outcome.totals.insert("mean_squared_distance".to_owned(), model.inertia(&frames));
+    Ok(outcome)
+}
+
+/// Turns a corpus shard into a unit shard, row by row in order.
+///
+/// # Errors
+/// If a shard cannot be read or written, or the tokeniser's parts do not fit. A row that cannot be decoded
+/// goes to quarantine.
+pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, UnitsError> {
+    let params: UnitiseParams = unit.params()?;
+    let [corpus, centroids] = &unit.inputs[..] else {
+        let found = unit.inputs.len();
+        return Err(UnitsError::Inputs { found, expected: "a corpus shard and centroids" });
+    };
+    let kmeans = KMeans::read(&context.path(centroids))?;
+    let tokeniser = Tokeniser::new(&params.name, &params.features, kmeans, &centroids.key)
+        .map_err(UnitsError::Tokeniser)?;
+    let mut writer = ShardWriter::create(out, &tokeniser.info().to_metadata())?;
+    let mut outcome = Outcome::default();
+    let (mut total_units, mut total_samples) = (0, 0);
+    let corpus = context.path(corpus);
+    batches(&corpus, |rows, done, total| {
+        let made: Vec<_> =
+            rows.par_iter().map(|row| samples(row).map(|s| tokeniser.units(&s))).collect();
+        for (row, made) in rows.into_iter().zip(made) {
+            match made {
+                Ok((units, durations)) => {
+                    total_units += units.len();
+                    total_samples += u64::from(row.num_samples);
+                    let Utterance { id, split, text, words, .. } = row;
+                    writer.push(UnitSequence { id, units, durations, split, text, words })?;
+                }
+                Err(error) => outcome.quarantined.push(Quarantined {
+                    id: row.id,
+                    source: corpus.display().to_string(),
+                    stage: stage::UNITISE.name.to_owned(),
+                    error,
+                }),
+            }
+        }
+        report(context, done, total)
+    })?;
+    outcome.rows = writer.finish()?;
+    outcome.totals.insert("units".to_owned(), total_units as f64);
+    let seconds = total_samples as f64 / f64::from(slam_audio::RATE_HZ);
+    outcome.totals.insert("audio_seconds".to_owned(), seconds);
+    Ok(outcome)
+}

@@ -1,0 +1,98 @@
+//! A tokeniser: feature extractor, centroids and what identifies them together.
+
+use slam_dataset::Key;
+use slam_dataset::schema::TokeniserInfo;
+
+use crate::features::{FeatureConfig, FeatureExtractor};
+use crate::kmeans::KMeans;
+
+/// Samples a second of every corpus.
+const RATE_HZ: f64 = 16_000.0;
+
+/// Turns samples into units.
+pub struct Tokeniser {
+    extractor: Box<dyn FeatureExtractor>,
+    kmeans: KMeans,
+    info: TokeniserInfo,
+}
+
+impl Tokeniser {
+    /// Puts a tokeniser together. `centroids` identifies the centroids' content.
+    ///
+    /// # Errors
+    /// If the features' parameters are out of range, or their size is not the centroids'.
+    pub fn new(
+        name: &str,
+        features: &FeatureConfig,
+        kmeans: KMeans,
+        centroids: &Key,
+    ) -> Result<Self, String> {
+        let extractor = features.build()?;
+        if extractor.dim() != kmeans.dim() {
+            return Err(format!(
+                "frames have {} values and centroids {}; fit centroids on these features",
+                extractor.dim(),
+                kmeans.dim()
+            ));
+        }
+        let params = serde_json::to_value(features).map_err(|e| e.to_string())?;
+        let info = TokeniserInfo {
+            identity: Key::of_work("tokeniser", 1, &params, [centroids]),
+            name: name.to_owned(),
+            layer: extractor.layer(),
+            k: kmeans.k() as u32,
+            units_per_second: RATE_HZ / extractor.hop() as f64,
+        };
+        Ok(Self { extractor, kmeans, info })
+    }
+
+    /// What identifies it.
+    pub fn info(&self) -> &TokeniserInfo {
+        &self.info
+    }
+
+    /// Units and durations (frames) of samples at 16 kHz: a function of the samples alone.
+    pub fn units(&self, samples: &[f32]) -> (Vec<u16>, Vec<u16>) {
+        run_lengths(&self.kmeans.assign(&self.extractor.frames(samples).values))
+    }
+}
+
+/// Runs of equal labels as units and durations; a run longer than a duration can say becomes several.
+pub fn run_lengths(labels: &[u16]) -> (Vec<u16>, Vec<u16>) {
+    let (mut units, mut durations): (Vec<u16>, Vec<u16>) = (Vec::new(), Vec::new());
+    for &label in labels {
+        match (units.last(), durations.last_mut()) {
+            (Some(&unit), Some(duration)) if unit == label && *duration < u16::MAX => {
+                *duration += 1
+            }
+            _ => {
+                units.push(label);
+                durations.push(1);
+            }
+        }
+    }
+    (units, durations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn runs_expand_to_the_labels(labels in prop::collection::vec(0u16..4, 0..300)) {
+            let (units, durations) = run_lengths(&labels);
+            let back: Vec<u16> = units.iter().zip(&durations)
+                .flat_map(|(&u, &d)| std::iter::repeat_n(u, usize::from(d))).collect();
+            prop_assert_eq!(back, labels);
+            prop_assert!(units.windows(2).all(|w| w[0] != w[1]));
+        }
+    }
+
+    #[test]
+    fn a_run_longer_than_a_duration_can_say_is_cut() {
+        let (units, durations) = run_lengths(&vec![7; 65_536]);
+        assert_eq!((units, durations), (vec![7, 7], vec![65_535, 1]));
+    }
+}
