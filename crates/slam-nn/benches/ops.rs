@@ -92,6 +92,13 @@ fn main() {
             || ops::linear(x.clone(), wide.clone(), None),
             || reference::linear(x.clone(), wide.clone(), None),
         );
+        let token = random([1, hidden]);
+        compare(
+            &label("linear of one token"),
+            &filter,
+            || ops::linear(token.clone(), wide.clone(), None),
+            || reference::linear(token.clone(), wide.clone(), None),
+        );
         let square = random([hidden, hidden]);
         compare(
             &label("linear with bias"),

@@ -2,7 +2,7 @@
 
 use super::fused::{FlexOp, shape, tensor, values};
 use super::kernels::attention::{Kept, Range, Sizes};
-use super::kernels::matrix::{Matrix, add_bias, multiply};
+use super::kernels::matrix::{Matrix, add_bias, multiply, times_vector};
 use super::kernels::nll::Head;
 use super::kernels::rotary::Rotation;
 use super::kernels::{activation, attention, nll, norm, rotary};
@@ -22,6 +22,9 @@ pub(super) struct Linear;
 impl Linear {
     fn product(x: &FlexTensor, w: &FlexTensor) -> Vec<f32> {
         let (rows, inner, outer) = (shape(x)[0], last(x), shape(w)[0]);
+        if rows == 1 && inner > 0 {
+            return times_vector(values(x), values(w));
+        }
         let x = Matrix::new(values(x), rows, inner, inner);
         multiply(x, Matrix::new(values(w), outer, inner, inner).transposed())
     }

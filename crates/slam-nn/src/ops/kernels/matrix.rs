@@ -1,7 +1,9 @@
 //! Matrix products over strided slices.
 
+use super::simd::sum2;
 use super::written;
 use gemm::Parallelism;
+use rayon::prelude::*;
 
 /// A strided matrix in a slice.
 #[derive(Clone, Copy)]
@@ -117,9 +119,27 @@ pub(in crate::ops) fn multiply(a: Matrix, b: Matrix) -> Vec<f32> {
     }
 }
 
+multiversion! {
+    fn dots(x: &[f32], w: &[f32], y: &mut [f32]) {
+        for (y, w) in y.iter_mut().zip(w.chunks_exact(x.len())) {
+            *y = sum2(x, w, |x, w| x * w);
+        }
+    }
+}
+
+/// `w x` for one vector, `w` having rows of `x.len()`, which is not 0: bound by reading `w`, so each
+/// row is read once, in order, by one thread.
+pub(in crate::ops) fn times_vector(x: &[f32], w: &[f32]) -> Vec<f32> {
+    let mut y = vec![0.0; w.len() / x.len()];
+    let rows = 4 * super::rows_per_task(x.len());
+    y.par_chunks_mut(rows)
+        .zip(w.par_chunks(rows * x.len()))
+        .for_each(|(y, w)| dots(x, w, y));
+    y
+}
+
 /// Adds a bias of `bias.len()` to every row of `y`.
 pub(in crate::ops) fn add_bias(y: &mut [f32], bias: &[f32]) {
-    use rayon::prelude::*;
     let rows = super::rows_per_task(bias.len());
     if bias.is_empty() {
         return;
