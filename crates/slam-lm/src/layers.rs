@@ -249,7 +249,7 @@ impl Block {
         let mixed = match visible {
             Visible::Segments { starts } => ops::causal_attention(q, k, v, starts.clone(), scale),
             Visible::Cache { slots, visible, layer } => {
-                let mut write = |slot: &mut Option<Tensor<4>>, new: Tensor<4>| {
+                let write = |slot: &mut Option<Tensor<4>>, new: Tensor<4>| {
                     let cache = slot.take().expect("a cache is put back after each change");
                     let cache = ops::write_cache(cache, new, slots.clone());
                     *slot = Some(cache.clone());

@@ -35,7 +35,7 @@ impl Reader<'_> {
             return Err("dicts are nested too deeply".to_owned());
         }
         let Some(items) = self.pickle.items(dict) else { return Ok(()) };
-        for (key, value) in items.to_vec() {
+        for &(key, value) in items {
             let Some(key) = self.pickle.str(key) else { continue };
             let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
             if let Some(entry) =
