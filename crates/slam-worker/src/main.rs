@@ -1,2 +1,62 @@
-//! One process that runs shards of a stage, a training run, an evaluation.
-fn main() {}
+//! The worker `slam`: one process that carries out units of work, a training run or an evaluation.
+//!
+//! It is started by an executor or by `cargo xtask`, says what it does as JSON lines on standard output
+//! (`slam_dataset::Event`) and talks to people on standard error.
+
+mod device;
+mod exit;
+mod signals;
+mod stages;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// glibc gives every large block back to the kernel, so that each output tensor would be paged in anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One process of a slam pipeline.
+#[derive(Parser)]
+#[command(name = "slam", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Carry out units of a work list
+    Worker {
+        /// The work list
+        #[arg(long)]
+        plan: PathBuf,
+        /// Which of its units, e.g. 3,17-20
+        #[arg(long)]
+        index: String,
+        /// The data root
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        /// auto, cpu, cuda[:n] or wgpu[:n]
+        #[arg(long, default_value = "auto")]
+        device: String,
+    },
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let arguments = Arguments::parse();
+    signals::listen();
+    let result = match arguments.command {
+        Command::Worker { plan, index, data, device } => stages::run(&plan, &index, &data, &device),
+    };
+    exit::code(result)
+}

@@ -1,0 +1,5 @@
+//! Suites, scores with intervals and the report (stages: benchmark, evaluate).
+
+mod benchmark;
+
+pub use benchmark::{BenchmarkError, benchmark};

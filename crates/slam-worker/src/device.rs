@@ -1,0 +1,14 @@
+//! Which device a unit of work or a run uses.
+
+use slam_dataset::{WorkUnit, stage};
+use slam_nn::device::DeviceSpec;
+
+/// The device's name for a receipt. Stages without tensors are the CPU's whatever was asked for.
+pub(crate) fn name_for(unit: &WorkUnit, device: &str) -> anyhow::Result<String> {
+    let spec: DeviceSpec = device.parse()?;
+    Ok(if unit.stage == stage::UNITISE.name || unit.stage == stage::FIT_KMEANS.name {
+        spec.to_string()
+    } else {
+        DeviceSpec::Cpu.to_string()
+    })
+}

@@ -1,0 +1,26 @@
+//! Exit codes of the worker: 0 done, 1 failed, 2 bad usage, 130 interrupted after a clean save.
+
+use std::process::ExitCode;
+
+/// The process was asked to stop and did so cleanly.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted; what was finished is kept")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// The exit code of a result; errors go to stderr.
+pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })
+        }
+    }
+}

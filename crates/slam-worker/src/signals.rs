@@ -1,0 +1,23 @@
+//! SIGINT, SIGTERM and SIGUSR1 ask for a clean end; a second one ends at once.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+
+static CANCEL: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Set when the process was asked to stop.
+pub(crate) fn flag() -> &'static AtomicBool {
+    CANCEL.get_or_init(Arc::default)
+}
+
+/// Starts to listen.
+pub(crate) fn listen() {
+    let flag = CANCEL.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM, SIGUSR1] {
+        // The order matters: the second signal finds the flag set and ends the process.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag));
+        let _ = signal_hook::flag::register(signal, Arc::clone(flag));
+    }
+}
