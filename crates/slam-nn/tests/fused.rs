@@ -99,7 +99,9 @@ fn check(name: &str, tolerance: f32, run: impl Fn(Form) -> Outcome + Sync) {
 
 #[test]
 fn linear_equals_the_product_with_and_without_bias() {
-    for (rows, inner, outer) in [(1, 1, 1), (37, 13, 5), (300, 96, 70), (1, 200, 515), (3, 200, 515)] {
+    for (rows, inner, outer) in
+        [(1, 1, 1), (37, 13, 5), (300, 96, 70), (1, 200, 515), (3, 200, 515)]
+    {
         for biased in [false, true] {
             check(&format!("linear {rows} {inner} {outer}"), 2e-6, |form| {
                 let (x, w, b) = (leaf([rows, inner], 1), leaf([outer, inner], 2), leaf([outer], 3));

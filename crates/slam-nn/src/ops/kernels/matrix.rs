@@ -132,9 +132,7 @@ multiversion! {
 pub(in crate::ops) fn times_vector(x: &[f32], w: &[f32]) -> Vec<f32> {
     let mut y = vec![0.0; w.len() / x.len()];
     let rows = 4 * super::rows_per_task(x.len());
-    y.par_chunks_mut(rows)
-        .zip(w.par_chunks(rows * x.len()))
-        .for_each(|(y, w)| dots(x, w, y));
+    y.par_chunks_mut(rows).zip(w.par_chunks(rows * x.len())).for_each(|(y, w)| dots(x, w, y));
     y
 }
 
