@@ -22,7 +22,8 @@ pub(super) struct Linear;
 impl Linear {
     fn product(x: &FlexTensor, w: &FlexTensor) -> Vec<f32> {
         let (rows, inner, outer) = (shape(x)[0], last(x), shape(w)[0]);
-        if rows == 1 && inner > 0 {
+        // Below this, waking the other threads costs more than they save.
+        if rows == 1 && inner > 0 && inner * outer >= 1 << 20 {
             return times_vector(values(x), values(w));
         }
         let x = Matrix::new(values(x), rows, inner, inner);
