@@ -128,7 +128,7 @@ impl Decoder {
             .iter()
             .filter(|(name, _)| !used.contains(*name))
             // A tied head may be stored too, and buffers of older versions are recomputed.
-            .filter(|(name, _)| !(config.tie_embeddings && *name == head) && !is_buffer(name))
+            .filter(|(name, _)| !is_buffer(name) && (!config.tie_embeddings || *name != head))
             .map(|(_, stored)| stored.clone())
             .filter(|name| !fit.allow.contains(name))
             .collect();

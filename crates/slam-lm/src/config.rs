@@ -74,6 +74,7 @@ pub enum RopeScaling {
 
 /// A decoder's shape and constants.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of config.json")]
 pub struct DecoderConfig {
     /// The family.
     pub family: Family,

@@ -402,7 +402,7 @@ struct Random<'a> {
 impl Source for Random<'_> {
     fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, LmError> {
         // The only vectors are biases and norm weights.
-        let value = if name.ends_with(".bias") { 0.0 } else { 1.0 };
+        let value = if name.rsplit('.').next() == Some("bias") { 0.0 } else { 1.0 };
         Ok(Tensor::full([len], value, self.device))
     }
 

@@ -57,7 +57,9 @@ impl GenerateOptions {
 pub fn probabilities(logits: &[f32], seen: &[u32], options: &GenerateOptions) -> Vec<f32> {
     let mut scores = penalised(logits, seen, options);
     if options.temperature > 0.0 {
-        scores.iter_mut().for_each(|s| *s /= options.temperature as f32);
+        for s in &mut scores {
+            *s /= options.temperature as f32;
+        }
     }
     let mut sorted: Vec<usize> = (0..scores.len()).collect();
     sorted.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));

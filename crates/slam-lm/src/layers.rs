@@ -70,6 +70,10 @@ impl Norm {
 
 /// Query, key and value projections.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a block, and the large variant is the common one"
+)]
 pub(crate) enum Qkv {
     Separate(Linear, Linear, Linear),
     /// GPT-NeoX: one matrix, each head's query, key and value rows behind each other.
@@ -77,6 +81,10 @@ pub(crate) enum Qkv {
 }
 
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a block, and the large variant is the common one"
+)]
 pub(crate) enum Mlp {
     Gated { gate: Linear, up: Linear, down: Linear },
     Plain { up: Linear, down: Linear },
