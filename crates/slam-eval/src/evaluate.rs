@@ -1,0 +1,131 @@
+//! Scores: likelihoods of benchmark pairs under a model, one row an item.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use slam_dataset::schema::{BenchmarkPair, Score, TokeniserInfo};
+use slam_dataset::shard::{self, ShardError, ShardReader};
+use slam_lm::score::{SequenceNll, sequence_nlls};
+use slam_lm::tokenizer::unit_tokens;
+use slam_lm::{BOS, Decoder, LmError};
+
+/// Pairs scored at once; bounds memory.
+const BATCH: usize = 512;
+
+/// Scores that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// A shard that cannot be read or written.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// The model cannot be loaded, or does not take the units.
+    #[error("{path}: {source}")]
+    Model {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why.
+        source: LmError,
+    },
+    /// Model and benchmark come from different tokenisers.
+    #[error(
+        "{shard} was made by tokeniser {found}, but {model} was trained on units of {expected}; unitise the benchmark with the model's tokeniser"
+    )]
+    Tokeniser {
+        /// The benchmark shard.
+        shard: PathBuf,
+        /// Its tokeniser.
+        found: String,
+        /// The checkpoint.
+        model: PathBuf,
+        /// Its tokeniser.
+        expected: String,
+    },
+    /// A shard that does not say its tokeniser.
+    #[error("{path}: {message}")]
+    Metadata {
+        /// The shard.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Scores every pair of some benchmark shards under a model and writes one scores shard, in the order of
+/// the shards. `tokeniser` is that of the model's units, where its checkpoint says it.
+///
+/// # Errors
+/// If a shard or the model cannot be read, or their tokenisers differ.
+pub fn evaluate(
+    checkpoint: &Path,
+    tokeniser: Option<&TokeniserInfo>,
+    shards: &[PathBuf],
+    device: &Device,
+    out: &Path,
+) -> Result<Vec<Score>, EvaluateError> {
+    let wrap = |source| EvaluateError::Model { path: checkpoint.to_owned(), source };
+    let model = Decoder::load(checkpoint, device).map_err(wrap)?;
+    let mut scores = Vec::new();
+    for path in shards {
+        let mut reader = ShardReader::<BenchmarkPair>::open(path)?;
+        let info = TokeniserInfo::from_metadata(reader.metadata())
+            .map_err(|message| EvaluateError::Metadata { path: path.clone(), message })?;
+        if let Some(expected) = tokeniser.filter(|t| t.identity != info.identity) {
+            let name = |i: &TokeniserInfo| format!("{} ({})", i.name, i.identity.short());
+            return Err(EvaluateError::Tokeniser {
+                shard: path.clone(),
+                found: name(&info),
+                model: checkpoint.to_owned(),
+                expected: name(expected),
+            });
+        }
+        loop {
+            let pairs = reader.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
+            if pairs.is_empty() {
+                break;
+            }
+            scores.extend(score(&model, pairs).map_err(wrap)?);
+        }
+    }
+    shard::write(out, &scores, &BTreeMap::new())?;
+    Ok(scores)
+}
+
+/// Scores pairs; each sequence is `<S>`, its units, `<S>`.
+fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Score>, LmError> {
+    let sequences: Vec<Vec<u32>> = pairs
+        .iter()
+        .flat_map(|p| [&p.positive, &p.negative])
+        .map(|units| {
+            let mut tokens = vec![BOS];
+            tokens.extend(unit_tokens(units));
+            tokens.push(BOS);
+            tokens
+        })
+        .collect();
+    let borrowed: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    let nlls = sequence_nlls(model, &borrowed)?;
+    let without_end = |n: &SequenceNll| n.without_end();
+    Ok(pairs
+        .into_iter()
+        .zip(nlls.chunks_exact(2))
+        .map(|(pair, nll)| {
+            let (positive, negative) = (without_end(&nll[0]), without_end(&nll[1]));
+            let BenchmarkPair { suite, id, voice, kind, subkind, frequency, .. } = pair;
+            Score {
+                suite,
+                id,
+                voice,
+                kind,
+                subkind,
+                frequency,
+                positive_nll: positive.sum,
+                negative_nll: negative.sum,
+                positive_eos_nll: nll[0].last,
+                negative_eos_nll: nll[1].last,
+                positive_tokens: positive.tokens as u32,
+                negative_tokens: negative.tokens as u32,
+            }
+        })
+        .collect())
+}
