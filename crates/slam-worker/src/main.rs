@@ -5,6 +5,7 @@
 
 mod device;
 mod exit;
+mod runs;
 mod signals;
 mod stages;
 
@@ -43,6 +44,22 @@ enum Command {
         #[arg(long, default_value = "auto")]
         device: String,
     },
+    /// Pre-train a model
+    Pretrain(Request),
+    /// Optimise a model's preferences
+    Dpo(Request),
+    /// Score a checkpoint
+    Evaluate(Request),
+}
+
+#[derive(clap::Args)]
+struct Request {
+    /// What to do, as a JSON file
+    #[arg(long)]
+    request: PathBuf,
+    /// auto, cpu, cuda[:n] or wgpu[:n]
+    #[arg(long, default_value = "auto")]
+    device: String,
 }
 
 fn main() -> ExitCode {
@@ -57,6 +74,9 @@ fn main() -> ExitCode {
     signals::listen();
     let result = match arguments.command {
         Command::Worker { plan, index, data, device } => stages::run(&plan, &index, &data, &device),
+        Command::Pretrain(r) => runs::pretrain(&r.request, &r.device),
+        Command::Dpo(r) => runs::dpo(&r.request, &r.device),
+        Command::Evaluate(r) => runs::evaluate(&r.request, &r.device),
     };
     exit::code(result)
 }

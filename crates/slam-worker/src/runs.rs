@@ -1,0 +1,160 @@
+//! Training runs and evaluations: reads a request file, carries it out, says what came of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use slam_dataset::{Event, Key};
+use slam_eval::aggregate::{Convention, SuiteScore, summarise};
+use slam_nn::device::DeviceSpec;
+use slam_train::dpo::DpoConfig;
+use slam_train::pretrain::{PretrainConfig, Start};
+use slam_train::trainer::Report;
+use slam_train::{RunContext, Summary, TrainError};
+
+use crate::exit::Interrupted;
+use crate::signals;
+
+/// A run of pre-training.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PretrainRequest {
+    params: PretrainConfig,
+    /// A Hugging Face configuration for random weights, or `{"checkpoint": DIR}`.
+    model: Value,
+    shards: Vec<PathBuf>,
+    data_key: Key,
+    run: PathBuf,
+}
+
+/// A run of preference optimisation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DpoRequest {
+    params: DpoConfig,
+    policy: PathBuf,
+    shards: Vec<PathBuf>,
+    data_key: Key,
+    run: PathBuf,
+}
+
+/// Scores of one checkpoint.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvaluateRequest {
+    checkpoint: PathBuf,
+    shards: Vec<PathBuf>,
+    #[serde(default)]
+    convention: Convention,
+    /// Where the scores shard goes; a summary is written beside it as `.json`.
+    out: PathBuf,
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let bytes = fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is no request", path.display()))
+}
+
+/// Pre-trains as a request file says.
+pub(crate) fn pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
+    let request: PretrainRequest = read(request)?;
+    let start = match request.model.get("checkpoint").and_then(Value::as_str) {
+        Some(path) => Start::Checkpoint(path.into()),
+        None => Start::Random(request.model.clone()),
+    };
+    train("pretrain", &request.run, device, |context| {
+        let PretrainRequest { params, shards, data_key, .. } = &request;
+        slam_train::pretrain::pretrain(params, &start, shards, data_key, context)
+    })
+}
+
+/// Optimises preferences as a request file says.
+pub(crate) fn dpo(request: &Path, device: &str) -> anyhow::Result<()> {
+    let request: DpoRequest = read(request)?;
+    train("dpo", &request.run, device, |context| {
+        let DpoRequest { params, policy, shards, data_key, .. } = &request;
+        slam_train::dpo::dpo(params, policy, shards, data_key, context)
+    })
+}
+
+fn train(
+    task: &str,
+    run: &Path,
+    device: &str,
+    work: impl FnOnce(&RunContext<'_>) -> Result<Summary, TrainError>,
+) -> anyhow::Result<()> {
+    let device = device.parse::<DeviceSpec>()?.open()?;
+    fs::create_dir_all(run).with_context(|| format!("failed to make {}", run.display()))?;
+    let progress = |r: &Report| {
+        Event::Progress {
+            task: task.to_owned(),
+            done: (100.0 * r.progress).min(100.0),
+            total: 100.0,
+            unit: "%".to_owned(),
+            message: format!(
+                "step {}, loss {:.3}, lr {:.1e}, {:.1} k tokens/s",
+                r.spent.steps,
+                r.loss,
+                r.lr,
+                r.tokens_per_second / 1000.0
+            ),
+        }
+        .print();
+    };
+    let context = RunContext { run, device: &device, cancel: signals::flag(), progress: &progress };
+    match work(&context) {
+        Ok(summary) => {
+            let text = if summary.was_done {
+                "up to date".to_owned()
+            } else {
+                format!(
+                    "{} steps, {:.2} M tokens, {:.0} s, loss {:.3}{}",
+                    summary.spent.steps,
+                    summary.spent.tokens as f64 / 1e6,
+                    summary.spent.seconds,
+                    summary.loss,
+                    summary
+                        .validation
+                        .get("val_loss")
+                        .map_or(String::new(), |l| format!(", validation loss {l:.3}"))
+                )
+            };
+            Event::Result { text }.print();
+            Ok(())
+        }
+        Err(TrainError::Interrupted { step }) => {
+            eprintln!("interrupted at step {step}; the state is saved");
+            Err(Interrupted.into())
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Scores a checkpoint as a request file says; scores that are there for the same content are kept.
+pub(crate) fn evaluate(request: &Path, device: &str) -> anyhow::Result<()> {
+    let request: EvaluateRequest = read(request)?;
+    let device = device.parse::<DeviceSpec>()?.open()?;
+    let tokeniser = slam_train::tokeniser_of_model(&request.checkpoint)?;
+    let staged = slam_dataset::publish::Staged::new(&request.out)?;
+    let scores = slam_eval::evaluate(
+        &request.checkpoint,
+        tokeniser.as_ref(),
+        &request.shards,
+        &device,
+        staged.path(),
+    )?;
+    staged.publish()?;
+    let summary: Vec<SuiteScore> = summarise(&scores, request.convention);
+    let text = serde_json::to_vec_pretty(&summary)?;
+    slam_dataset::publish::write(&request.out.with_extension("json"), &text)?;
+    let line = summary
+        .iter()
+        .map(|s| format!("{} {:.3} [{:.3}, {:.3}]", s.suite, s.all.share, s.all.low, s.all.high))
+        .collect::<Vec<_>>()
+        .join(", ");
+    Event::Result { text: line }.print();
+    Ok(())
+}
