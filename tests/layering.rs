@@ -41,8 +41,12 @@ fn metadata() -> Value {
 
 /// Normal dependencies of every workspace crate, as its manifest states them.
 fn direct(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
-    let members: BTreeSet<&str> =
-        metadata["workspace_members"].as_array().unwrap().iter().map(|m| m.as_str().unwrap()).collect();
+    let members: BTreeSet<&str> = metadata["workspace_members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m.as_str().unwrap())
+        .collect();
     let mut out = BTreeMap::new();
     for package in metadata["packages"].as_array().unwrap() {
         if !members.contains(package["id"].as_str().unwrap()) {
@@ -94,7 +98,19 @@ fn nothing_links_the_speech_program() {
 fn crates_do_not_know_what_they_must_not() {
     for (name, forbidden) in MUST_NOT_KNOW {
         let out = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none", "-f", "{p}", "-p", name])
+            .args([
+                "tree",
+                "--locked",
+                "--offline",
+                "-e",
+                "normal",
+                "--prefix",
+                "none",
+                "-f",
+                "{p}",
+                "-p",
+                name,
+            ])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .unwrap();

@@ -29,9 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
             println!("device     auto = cuda:0");
         }
-        None => println!(
-            "cuda       no NVIDIA driver answers\ndevice     auto = cpu"
-        ),
+        None => println!("cuda       no NVIDIA driver answers\ndevice     auto = cpu"),
     }
     for tool in ["espeak-ng", "ffmpeg", "python3"] {
         let found = Command::new(tool).arg("--version").output().is_ok();

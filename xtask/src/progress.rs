@@ -62,7 +62,10 @@ impl Progress {
             } else {
                 String::new()
             };
-            eprintln!("{}: {done:.0}/{total:.0} {unit} after {seconds} s{eta} {message}", self.task);
+            eprintln!(
+                "{}: {done:.0}/{total:.0} {unit} after {seconds} s{eta} {message}",
+                self.task
+            );
         }
     }
 
@@ -72,7 +75,11 @@ impl Progress {
             bar.finish_and_clear();
         }
         if !self.json {
-            eprintln!("{:24} {sentence} ({:.1} s)", self.task, self.started.elapsed().as_secs_f64());
+            eprintln!(
+                "{:24} {sentence} ({:.1} s)",
+                self.task,
+                self.started.elapsed().as_secs_f64()
+            );
         }
     }
 }

@@ -63,25 +63,34 @@ impl ParamMut<'_> {
         }
     }
 
-    /// Marks the parameter as a leaf whose gradient is kept, or as a constant.
-    ///
-    /// The parameter must live on an autodiff device.
+    /// Marks the parameter as a leaf whose gradient is kept (with autodiff from here on), or as a constant.
     pub fn set_require_grad(&mut self, require_grad: bool) {
         match self {
-            Self::D1(t) => update(t, |t| t.detach().set_require_grad(require_grad)),
-            Self::D2(t) => update(t, |t| t.detach().set_require_grad(require_grad)),
-            Self::D3(t) => update(t, |t| t.detach().set_require_grad(require_grad)),
+            Self::D1(t) => update(t, |t| leaf(t, require_grad)),
+            Self::D2(t) => update(t, |t| leaf(t, require_grad)),
+            Self::D3(t) => update(t, |t| leaf(t, require_grad)),
         }
     }
 
     /// Moves the parameter to another device, in or out of autodiff.
     pub fn to_device(&mut self, device: &Device) {
         match self {
-            Self::D1(t) => update(t, |t| t.to_device(device)),
-            Self::D2(t) => update(t, |t| t.to_device(device)),
-            Self::D3(t) => update(t, |t| t.to_device(device)),
+            Self::D1(t) => update(t, |t| moved(t, device)),
+            Self::D2(t) => update(t, |t| moved(t, device)),
+            Self::D3(t) => update(t, |t| moved(t, device)),
         }
     }
+}
+
+fn leaf<const D: usize>(tensor: Tensor<D>, require_grad: bool) -> Tensor<D> {
+    let tensor = tensor.inner();
+    if require_grad { tensor.autodiff().require_grad() } else { tensor }
+}
+
+/// A tensor keeps its own autodiff context when it moves; here the device's counts.
+fn moved<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+    let tensor = tensor.inner().to_device(device);
+    if device.is_autodiff() { tensor.autodiff() } else { tensor }
 }
 
 /// Takes the tensor out of its place, changes it by value and puts it back, so that an operation

@@ -130,10 +130,9 @@ fn update<const D: usize>(
     v: &mut Tensor<D>,
     step: &AdamWStep,
 ) {
-    let device = param.device();
     let plain = take(param).inner();
     let (new, new_m, new_v) = ops::adamw_step(plain, gradient, take(m), take(v), step);
     *m = new_m;
     *v = new_v;
-    *param = Tensor::from_inner(new).to_device(&device).require_grad();
+    *param = new.autodiff().require_grad();
 }
