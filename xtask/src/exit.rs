@@ -32,6 +32,6 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
         Some(Failure::Interrupted(_)) => 130,
         None => 1,
     };
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", slam_dataset::work::with_causes(error.as_ref()));
     ExitCode::from(code)
 }

@@ -1,6 +1,6 @@
 //! Ctrl-C and friends: the first one ends work cleanly, the second at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -10,11 +10,6 @@ static CANCEL: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// Set when the process was asked to stop.
 pub(crate) fn flag() -> &'static AtomicBool {
     CANCEL.get_or_init(Arc::default)
-}
-
-/// Whether the process was asked to stop.
-pub(crate) fn requested() -> bool {
-    flag().load(Ordering::Relaxed)
 }
 
 /// Starts to listen.

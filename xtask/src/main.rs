@@ -9,8 +9,10 @@ mod exit;
 mod interrupt;
 mod prepare_data;
 mod progress;
+mod recipe;
 mod run;
 mod shards;
+mod steps;
 mod test;
 mod worker;
 

@@ -1,19 +1,17 @@
 //! `cargo xtask prepare-data`: corpus and unit shards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use slam_pipeline::file::{Dataset, Role};
 use slam_pipeline::{Pipeline, Plan, indices};
 
 use crate::exit::Failure;
-use crate::{run, worker};
+use crate::run;
+use crate::worker::{self, Programs};
 
 /// Options that every command that makes shards shares.
 #[derive(clap::Args)]
 pub(crate) struct Common {
-    /// The data root
-    #[arg(long, default_value = "data")]
-    pub(crate) data: PathBuf,
     /// Worker processes at once; 0 takes one a core
     #[arg(long, default_value_t = 0)]
     pub(crate) jobs: usize,
@@ -32,11 +30,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn settings(&self, worker: PathBuf) -> run::Settings {
+    pub(crate) fn settings(&self, root: &Path, programs: Programs) -> run::Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         run::Settings {
-            root: self.data.clone(),
-            worker,
+            root: root.to_owned(),
+            programs,
             arguments: vec!["--device".into(), self.device.clone()],
             jobs: if self.jobs == 0 { cores } else { self.jobs },
             shards: None,
@@ -68,6 +66,9 @@ pub(crate) struct Arguments {
     /// Redo shards that are done
     #[arg(long)]
     force: bool,
+    /// The data root
+    #[arg(long, default_value = "data")]
+    data: PathBuf,
     /// The executor
     #[arg(long, default_value = "local", value_parser = ["local"])]
     executor: String,
@@ -89,8 +90,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => None,
     };
     let plan = Plan::of(&pipeline)?;
-    run::check_root(&common.data)?;
-    let mut settings = common.settings(worker::slam(&common.device)?);
+    run::check_root(&arguments.data)?;
+    let programs = Programs::for_pipeline(&pipeline, &common.device)?;
+    let mut settings = common.settings(&arguments.data, programs);
     settings.shards = shards;
     settings.force = arguments.force;
     let chosen: Vec<_> = plan
@@ -112,16 +114,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         made += totals.made;
         kept += totals.kept;
     }
-    println!("{made} shards made, {kept} were up to date, in {}", common.data.display());
+    println!("{made} shards made, {kept} were up to date, in {}", arguments.data.display());
     Ok(())
 }
 
 /// Puts a folder of recordings in place of the pipeline's datasets.
-fn take_folder(
-    pipeline: &mut Pipeline,
-    folder: &std::path::Path,
-    name: Option<&str>,
-) -> anyhow::Result<()> {
+fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) -> anyhow::Result<()> {
     let default = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.unwrap_or(if default.is_empty() { "recordings" } else { &default });
     pipeline.datasets = vec![Dataset {

@@ -69,17 +69,20 @@ impl Progress {
         }
     }
 
-    /// Ends the task with a sentence.
+    /// Ends the task with a sentence about what came of it.
     pub(crate) fn finish(self, sentence: &str) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let task = self.task.clone();
+        if self.close() {
+            eprintln!("{task:26} {sentence} ({seconds:.1} s)");
+        }
+    }
+
+    /// Ends the task without a word; returns whether people are to be spoken to.
+    pub(crate) fn close(self) -> bool {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        if !self.json {
-            eprintln!(
-                "{:24} {sentence} ({:.1} s)",
-                self.task,
-                self.started.elapsed().as_secs_f64()
-            );
-        }
+        !self.json
     }
 }

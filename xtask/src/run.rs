@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::bail;
 use slam_dataset::receipt::ShardState;
@@ -13,13 +14,14 @@ use slam_pipeline::executor::{Executor, Local};
 use crate::exit::Failure;
 use crate::interrupt;
 use crate::progress::Progress;
+use crate::worker::Programs;
 
 /// How to carry out stages.
 pub(crate) struct Settings {
     /// The data root.
     pub(crate) root: PathBuf,
-    /// The worker program.
-    pub(crate) worker: PathBuf,
+    /// The worker and what it needs.
+    pub(crate) programs: Programs,
     /// Arguments passed to each worker.
     pub(crate) arguments: Vec<String>,
     /// Worker processes at once.
@@ -58,19 +60,20 @@ pub(crate) fn stage(plan: &StagePlan, settings: &Settings) -> anyhow::Result<Tot
         plan.pending(&settings.root).into_iter().filter(chosen).collect()
     };
     let name = format!("{} {}", plan.stage, plan.dataset);
+    let started = Instant::now();
     if !pending.is_empty() {
         execute(&name, plan, settings, &pending)?;
     }
     let totals = count(plan, settings, &pending);
     check_quarantine(&name, plan, settings, &totals)?;
-    if !pending.is_empty() {
+    if !pending.is_empty() && !settings.json {
         let hours = if totals.audio_seconds > 0.0 {
             format!(", {:.2} audio-hours", totals.audio_seconds / 3600.0)
         } else {
             String::new()
         };
         eprintln!(
-            "{name:32} {} shards made, {} kept, {} rows{hours}{}",
+            "{name:26} {} shards made, {} kept, {} rows{hours}{} ({:.1} s)",
             totals.made,
             totals.kept,
             totals.rows,
@@ -78,7 +81,8 @@ pub(crate) fn stage(plan: &StagePlan, settings: &Settings) -> anyhow::Result<Tot
                 format!(", {} inputs quarantined", totals.quarantined)
             } else {
                 String::new()
-            }
+            },
+            started.elapsed().as_secs_f64()
         );
     }
     Ok(totals)
@@ -95,7 +99,8 @@ fn execute(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = settings.jobs.clamp(1, pending.len());
     let executor = Local {
-        worker: settings.worker.clone(),
+        worker: settings.programs.slam.clone(),
+        environment: settings.programs.environment(),
         root: settings.root.clone(),
         arguments: settings.arguments.clone(),
         jobs,
@@ -113,7 +118,7 @@ fn execute(
             progress.set(done, pending.len() as f64, "shards", "");
         }
     });
-    progress.finish(&format!("{done:.0} of {} shards", pending.len()));
+    progress.close();
     if report.interrupted || interrupt::flag().load(Ordering::Relaxed) {
         return Err(Failure::Interrupted(format!(
             "interrupted during {name}; finished shards are kept, run the same command again to go on"

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use slam_dataset::receipt::ShardState;
 use slam_dataset::{Receipt, ShardName};
-use slam_pipeline::{Pipeline, Plan};
+use slam_pipeline::{Pipeline, Plan, indices};
 
+use crate::exit::Failure;
 use crate::prepare_data::{Common, pipeline_path};
-use crate::{run, worker};
+use crate::run;
+use crate::worker::Programs;
 
 /// List, check and rebuild shards.
 #[derive(clap::Args)]
@@ -18,7 +20,7 @@ pub(crate) struct Arguments {
     command: Command,
     /// The data root
     #[arg(long, default_value = "data", global = true)]
-    root: PathBuf,
+    data: PathBuf,
 }
 
 #[derive(clap::Subcommand)]
@@ -29,8 +31,17 @@ enum Command {
     Verify,
     /// Shards of a pipeline that are done, missing or stale
     Status(Planned),
-    /// Remake the missing, stale and broken shards of a dataset
-    Rebuild(Planned),
+    /// Remake the missing, stale and broken shards of a dataset, or those that --shards names
+    Rebuild {
+        #[command(flatten)]
+        planned: Planned,
+        /// Only this stage: ingest, fit-kmeans, unitise, pair or benchmark
+        #[arg(long)]
+        stage: Option<String>,
+        /// Remake these in any case, e.g. 0-9,17
+        #[arg(long)]
+        shards: Option<String>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -49,10 +60,13 @@ struct Planned {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
-        Command::List => list(&arguments.root),
-        Command::Verify => verify(&arguments.root),
-        Command::Status(planned) => status(planned, &arguments.root),
-        Command::Rebuild(planned) => rebuild(planned, &arguments.root),
+        Command::List => list(&arguments.data),
+        Command::Verify => verify(&arguments.data),
+        Command::Status(planned) => status(planned, &arguments.data),
+        Command::Rebuild { planned, stage, shards } => {
+            let shards = shards.as_deref().map(indices_of).transpose()?;
+            rebuild(planned, stage.as_deref(), shards, &arguments.data)
+        }
     }
 }
 
@@ -124,21 +138,26 @@ fn verify(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn plan(planned: &Planned) -> anyhow::Result<Plan> {
+fn indices_of(text: &str) -> anyhow::Result<Vec<u32>> {
+    Ok(indices::parse(text).map_err(|e| Failure::Usage(format!("--shards: {e}")))?)
+}
+
+fn plan(planned: &Planned) -> anyhow::Result<(Pipeline, Plan)> {
     let path = pipeline_path(&planned.pipeline)?;
     let pipeline = Pipeline::read(&path, planned.quick, &planned.common.overrides)?;
     let mut plan = Plan::of(&pipeline)?;
     if let Some(dataset) = &planned.dataset {
         plan.stages.retain(|s| s.dataset == *dataset);
         if plan.stages.is_empty() {
-            bail!("pipeline '{}' has no dataset '{dataset}'", pipeline.name);
+            let message = format!("pipeline '{}' has no dataset '{dataset}'", pipeline.name);
+            return Err(Failure::Usage(message).into());
         }
     }
-    Ok(plan)
+    Ok((pipeline, plan))
 }
 
 fn status(planned: &Planned, root: &Path) -> anyhow::Result<()> {
-    for stage in plan(planned)?.stages {
+    for stage in plan(planned)?.1.stages {
         let mut counts = [0; 4];
         let mut first = None;
         for (state, unit) in stage.states(root).into_iter().zip(&stage.units) {
@@ -164,10 +183,23 @@ fn status(planned: &Planned, root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn rebuild(planned: &Planned, root: &Path) -> anyhow::Result<()> {
-    let plan = plan(planned)?;
-    let mut settings = planned.common.settings(worker::slam(&planned.common.device)?);
-    root.clone_into(&mut settings.root);
+fn rebuild(
+    planned: &Planned,
+    stage: Option<&str>,
+    shards: Option<Vec<u32>>,
+    root: &Path,
+) -> anyhow::Result<()> {
+    let (pipeline, mut plan) = plan(planned)?;
+    if let Some(stage) = stage {
+        plan.stages.retain(|s| s.stage == stage);
+        if plan.stages.is_empty() {
+            return Err(Failure::Usage(format!("there is no stage '{stage}' here")).into());
+        }
+    }
+    let programs = Programs::for_pipeline(&pipeline, &planned.common.device)?;
+    let mut settings = planned.common.settings(root, programs);
+    settings.force = shards.is_some();
+    settings.shards = shards;
     let mut made = 0;
     for stage in &plan.stages {
         // A shard whose bytes changed under its receipt is remade too: its receipt goes first.

@@ -1,10 +1,13 @@
 //! The worker program: which one to use, and how to build it for this machine.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use slam_pipeline::Pipeline;
+use slam_pipeline::file::Dataset;
 
 /// A ready worker, so that a cluster node needs no toolchain.
 const WORKER: &str = "SLAM_WORKER";
@@ -65,6 +68,29 @@ fn ready(variable: &str) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(path))
 }
 
+/// The programs that carry out a pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    /// The worker `slam`.
+    pub(crate) slam: PathBuf,
+    /// The text-to-speech program, where the pipeline needs it.
+    pub(crate) speak: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Builds what a pipeline needs on a device, unless `SLAM_WORKER` and `SLAM_SPEAK` name ready programs.
+    pub(crate) fn for_pipeline(pipeline: &Pipeline, device: &str) -> anyhow::Result<Self> {
+        let speaks = |d: &Dataset| d.source["kind"] == "grammar" && d.source["engine"].is_null();
+        let speak = pipeline.datasets.iter().any(speaks).then(slam_speak).transpose()?;
+        Ok(Self { slam: slam(device)?, speak })
+    }
+
+    /// Environment of the worker.
+    pub(crate) fn environment(&self) -> Vec<(String, OsString)> {
+        self.speak.iter().map(|p| (SPEAK.to_owned(), p.clone().into_os_string())).collect()
+    }
+}
+
 /// The worker `slam`, built for a device unless `SLAM_WORKER` names one.
 pub(crate) fn slam(device: &str) -> anyhow::Result<PathBuf> {
     if let Some(path) = ready(WORKER)? {
@@ -75,7 +101,7 @@ pub(crate) fn slam(device: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The demo's text-to-speech program, a program of its own licence.
-pub(crate) fn slam_speak() -> anyhow::Result<PathBuf> {
+fn slam_speak() -> anyhow::Result<PathBuf> {
     if let Some(path) = ready(SPEAK)? {
         return Ok(path);
     }

@@ -11,7 +11,9 @@ pub mod executor;
 pub mod file;
 pub mod indices;
 pub mod plan;
+pub mod run;
 pub mod source;
 
 pub use file::Pipeline;
 pub use plan::{Plan, StagePlan};
+pub use run::RunPlan;

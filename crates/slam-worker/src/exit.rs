@@ -19,7 +19,7 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", slam_dataset::work::with_causes(error.as_ref()));
             ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })
         }
     }

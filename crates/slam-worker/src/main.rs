@@ -50,6 +50,8 @@ enum Command {
     Dpo(Request),
     /// Score a checkpoint
     Evaluate(Request),
+    /// Write a run's report
+    Report(Request),
 }
 
 #[derive(clap::Args)]
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Pretrain(r) => runs::pretrain(&r.request, &r.device),
         Command::Dpo(r) => runs::dpo(&r.request, &r.device),
         Command::Evaluate(r) => runs::evaluate(&r.request, &r.device),
+        Command::Report(r) => runs::report(&r.request),
     };
     exit::code(result)
 }

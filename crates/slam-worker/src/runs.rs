@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use slam_dataset::{Event, Key};
-use slam_eval::aggregate::{Convention, SuiteScore, summarise};
+use slam_eval::Evaluation;
+use slam_eval::aggregate::{Accuracy, Convention, SuiteScore};
+use slam_eval::report::{self, ReportRequest};
 use slam_nn::device::DeviceSpec;
 use slam_train::dpo::DpoConfig;
 use slam_train::pretrain::{PretrainConfig, Start};
@@ -17,6 +19,9 @@ use slam_train::{RunContext, Summary, TrainError};
 
 use crate::exit::Interrupted;
 use crate::signals;
+
+/// The result of a step that had nothing to do.
+const UP_TO_DATE: &str = "up to date";
 
 /// A run of pre-training.
 #[derive(Deserialize)]
@@ -108,7 +113,7 @@ fn train(
     match work(&context) {
         Ok(summary) => {
             let text = if summary.was_done {
-                "up to date".to_owned()
+                UP_TO_DATE.to_owned()
             } else {
                 format!(
                     "{} steps, {:.2} M tokens, {:.0} s, loss {:.3}{}",
@@ -138,23 +143,30 @@ pub(crate) fn evaluate(request: &Path, device: &str) -> anyhow::Result<()> {
     let request: EvaluateRequest = read(request)?;
     let device = device.parse::<DeviceSpec>()?.open()?;
     let tokeniser = slam_train::tokeniser_of_model(&request.checkpoint)?;
-    let staged = slam_dataset::publish::Staged::new(&request.out)?;
-    let scores = slam_eval::evaluate(
+    let evaluation = Evaluation::of(
         &request.checkpoint,
         tokeniser.as_ref(),
         &request.shards,
+        request.convention,
         &device,
-        staged.path(),
+        &request.out,
     )?;
-    staged.publish()?;
-    let summary: Vec<SuiteScore> = summarise(&scores, request.convention);
-    let text = serde_json::to_vec_pretty(&summary)?;
-    slam_dataset::publish::write(&request.out.with_extension("json"), &text)?;
-    let line = summary
-        .iter()
-        .map(|s| format!("{} {:.3} [{:.3}, {:.3}]", s.suite, s.all.share, s.all.low, s.all.high))
-        .collect::<Vec<_>>()
-        .join(", ");
-    Event::Result { text: line }.print();
+    let text = if evaluation.was_done {
+        UP_TO_DATE.to_owned()
+    } else {
+        let suite = |s: &SuiteScore| {
+            let Accuracy { share, low, high, .. } = s.all;
+            format!("{} {share:.3} [{low:.3}, {high:.3}]", s.suite)
+        };
+        evaluation.suites.iter().map(suite).collect::<Vec<_>>().join(", ")
+    };
+    Event::Result { text }.print();
+    Ok(())
+}
+
+/// Writes the report that a request file asks for; its table is the result.
+pub(crate) fn report(request: &Path) -> anyhow::Result<()> {
+    let request: ReportRequest = read(request)?;
+    Event::Result { text: report::report(&request)? }.print();
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Executors: they run indices of a work list and nothing else.
 
+pub mod process;
+
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use slam_dataset::Event;
 
@@ -51,6 +52,8 @@ pub struct Local {
     pub root: PathBuf,
     /// Arguments after `worker --plan …`, e.g. `--device cpu`.
     pub arguments: Vec<String>,
+    /// Variables set in the workers' environment.
+    pub environment: Vec<(String, OsString)>,
     /// How many processes at once.
     pub jobs: usize,
     /// Threads of each.
@@ -78,9 +81,8 @@ impl Local {
             .arg(&self.root)
             .args(["--index", &index.to_string()])
             .args(&self.arguments)
-            .env("RAYON_NUM_THREADS", self.threads.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+            .envs(self.environment.iter().map(|(k, v)| (k, v)))
+            .env("RAYON_NUM_THREADS", self.threads.to_string());
         command
     }
 
@@ -91,64 +93,24 @@ impl Local {
         cancel: &AtomicBool,
         events: &mpsc::Sender<Event>,
     ) -> End {
-        let mut child = match self.command(list, index).spawn() {
-            Ok(child) => child,
-            Err(e) => {
-                return End::Failed(format!("failed to start {}: {e}", self.worker.display()));
-            }
-        };
         let mut failed = None;
         let mut done = false;
-        if let Some(out) = child.stdout.take() {
-            let (lines, said) = mpsc::channel();
-            let reader = thread::spawn(move || {
-                for line in BufReader::new(out).lines().map_while(Result::ok) {
-                    if lines.send(line).is_err() {
-                        break;
-                    }
-                }
-            });
-            let mut told = false;
-            loop {
-                match said.recv_timeout(Duration::from_millis(100)) {
-                    Ok(line) => {
-                        let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-                        match &event {
-                            Event::Done { .. } => done = true,
-                            Event::Failed { message, .. } => failed = Some(message.clone()),
-                            _ => {}
-                        }
-                        let _ = events.send(event);
-                    }
-                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                    Err(mpsc::RecvTimeoutError::Timeout) => {}
-                }
-                if cancel.load(Ordering::Relaxed) && !told {
-                    told = true;
-                    terminate(&child);
-                }
+        let status = process::run(&mut self.command(list, index), cancel, &mut |event| {
+            match &event {
+                Event::Done { .. } => done = true,
+                Event::Failed { message, .. } => failed = Some(message.clone()),
+                _ => {}
             }
-            let _ = reader.join();
-        }
-        match child.wait() {
-            Ok(status) if status.success() && done => End::Done,
-            Ok(status) => match failed {
-                Some(message) => End::Failed(message),
-                None => End::Died(format!("the worker process died ({status})")),
-            },
-            Err(e) => End::Died(e.to_string()),
+            let _ = events.send(event);
+        });
+        match (status, failed) {
+            (Err(e), _) => End::Failed(format!("failed to start {}: {e}", self.worker.display())),
+            (Ok(status), _) if status.success() && done => End::Done,
+            (Ok(_), Some(message)) => End::Failed(message),
+            (Ok(status), None) => End::Died(format!("the worker process died ({status})")),
         }
     }
 }
-
-/// Asks a process to stop; it finishes or drops what it does, and leaves no half file.
-#[cfg(unix)]
-fn terminate(child: &Child) {
-    let _ = Command::new("kill").arg(child.id().to_string()).stderr(Stdio::null()).status();
-}
-
-#[cfg(not(unix))]
-fn terminate(_child: &Child) {}
 
 impl Executor for Local {
     fn run(
@@ -209,13 +171,22 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     /// A worker that is a shell script; `$7` is the index.
     fn local(dir: &Path, script: &str) -> Local {
         let worker = dir.join("worker.sh");
         fs::write(&worker, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
-        Local { worker, root: dir.to_owned(), arguments: vec![], jobs: 2, threads: 1, tries: 2 }
+        Local {
+            worker,
+            root: dir.to_owned(),
+            arguments: vec![],
+            environment: vec![],
+            jobs: 2,
+            threads: 1,
+            tries: 2,
+        }
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! What the datasets hold, from their receipts.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use slam_dataset::Receipt;
+
+use super::{DatasetFiles, ReportError};
+
+/// A dataset's figures.
+#[derive(Serialize)]
+pub(super) struct CorpusTotals {
+    name: String,
+    role: String,
+    licence: String,
+    pub(super) trains: bool,
+    shards: usize,
+    pub(super) utterances: u64,
+    pub(super) hours: f64,
+    /// Units after deduplication.
+    pub(super) units: u64,
+    pub(super) quarantined: u64,
+}
+
+pub(super) fn totals(files: &DatasetFiles) -> Result<CorpusTotals, ReportError> {
+    let mut totals = CorpusTotals {
+        name: files.name.clone(),
+        role: files.role.clone(),
+        licence: files.licence.clone(),
+        trains: files.trains,
+        shards: files.corpus.len(),
+        utterances: 0,
+        hours: 0.0,
+        units: 0,
+        quarantined: 0,
+    };
+    for path in &files.corpus {
+        let receipt = read(path)?;
+        totals.utterances += receipt.rows;
+        totals.quarantined += receipt.quarantined;
+        totals.hours += receipt.totals.get("audio_seconds").copied().unwrap_or(0.0) / 3600.0;
+    }
+    for path in &files.units {
+        let receipt = read(path)?;
+        totals.quarantined += receipt.quarantined;
+        totals.units += receipt.totals.get("units").copied().unwrap_or(0.0) as u64;
+    }
+    Ok(totals)
+}
+
+fn read(shard: &PathBuf) -> Result<Receipt, ReportError> {
+    let error = |message: String| ReportError::Read { path: shard.clone(), message };
+    Receipt::read(shard)
+        .map_err(|e| error(e.to_string()))?
+        .ok_or_else(|| error("the shard has no receipt".into()))
+}

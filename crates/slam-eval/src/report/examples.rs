@@ -1,0 +1,99 @@
+//! Items to listen to: those that the model is most right and most wrong about.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use slam_dataset::ItemKey;
+use slam_dataset::key::Side;
+use slam_dataset::schema::{Score, Utterance};
+use slam_dataset::shard::ShardReader;
+
+use super::ReportError;
+use crate::aggregate::Convention;
+
+/// A pair with its sound.
+#[derive(Serialize)]
+pub(super) struct Clip {
+    suite: String,
+    kind: String,
+    /// How much likelier the positive is, in nats a token.
+    margin: f64,
+    positive: Sound,
+    negative: Sound,
+}
+
+/// An utterance with its text.
+#[derive(Clone, Default, Serialize)]
+struct Sound {
+    text: Option<String>,
+    /// A FLAC file in base64.
+    flac: String,
+}
+
+/// Picks `count` items from each end of each suite and finds their sound in the corpus shards. Items whose
+/// sound is not in them are left out.
+pub(super) fn pick(
+    scores: &[Score],
+    convention: Convention,
+    count: usize,
+    shards: &[&PathBuf],
+) -> Result<Vec<Clip>, ReportError> {
+    let mut suites: BTreeMap<&str, Vec<(f64, &Score)>> = BTreeMap::new();
+    for score in scores {
+        suites.entry(&score.suite).or_default().push((convention.margin(score), score));
+    }
+    let mut chosen = Vec::new();
+    for items in suites.values_mut() {
+        items.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let ends = items.len().min(2 * count);
+        let (best, worst) = (ends.div_ceil(2), ends / 2);
+        chosen.extend(items[..best].iter().chain(&items[items.len() - worst..]).copied());
+    }
+    let mut wanted: BTreeMap<String, Option<Sound>> = BTreeMap::new();
+    for (_, score) in &chosen {
+        for side in [Side::Positive, Side::Negative] {
+            wanted.insert(key(score, side), None);
+        }
+    }
+    for path in shards {
+        if wanted.values().all(Option::is_some) {
+            break;
+        }
+        // Audio is not kept in memory: rows pass by one at a time.
+        for row in ShardReader::<Utterance>::open(path)? {
+            let row = row?;
+            if let Some(place) = wanted.get_mut(&row.id) {
+                *place = Some(Sound { text: row.text, flac: STANDARD.encode(&row.flac) });
+            }
+        }
+    }
+    let sound = |id: String| wanted.get(&id).cloned().flatten();
+    Ok(chosen
+        .into_iter()
+        .filter_map(|(margin, score)| {
+            Some(Clip {
+                suite: score.suite.clone(),
+                kind: score.kind.clone(),
+                margin,
+                positive: sound(key(score, Side::Positive))?,
+                negative: sound(key(score, Side::Negative))?,
+            })
+        })
+        .collect())
+}
+
+fn key(score: &Score, side: Side) -> String {
+    ItemKey {
+        suite: score.suite.clone(),
+        id: score.id.clone(),
+        voice: score.voice.clone(),
+        kind: score.kind.clone(),
+        subkind: score.subkind.clone(),
+        frequency: score.frequency,
+        side,
+    }
+    .to_string()
+}

@@ -1,0 +1,231 @@
+//! What follows the data: training, scores and the report, each one request to the worker.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use slam_dataset::{Key, WorkUnit, stage};
+
+use crate::file::{Dataset, Pipeline};
+use crate::plan::Plan;
+
+/// The steps of a run, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunPlan {
+    /// The steps.
+    pub steps: Vec<RunStep>,
+}
+
+/// One call of the worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunStep {
+    /// The step's name, unique in the run.
+    pub name: String,
+    /// The worker's command.
+    pub command: &'static str,
+    /// What it reads.
+    pub request: Value,
+}
+
+/// A checkpoint of the run that is scored.
+struct Scored {
+    name: &'static str,
+    label: &'static str,
+    checkpoint: PathBuf,
+}
+
+impl RunPlan {
+    /// Plans a pipeline's run over shards below `root`, in the folder `run`. `notice` is said in the
+    /// report where the run is no honest one.
+    pub fn of(
+        pipeline: &Pipeline,
+        plan: &Plan,
+        root: &Path,
+        run: &Path,
+        notice: Option<&str>,
+    ) -> Self {
+        let run_of = Run { pipeline, plan, root, run };
+        let mut steps = Vec::new();
+        let mut scored = Vec::new();
+        let pretrain = run_of.pretrain();
+        if let Some((step, _)) = &pretrain {
+            steps.push(step.clone());
+            let folder = run.join("pretrain");
+            scored.push(Scored {
+                name: "before-training",
+                label: "before training",
+                checkpoint: folder.join("initial"),
+            });
+            scored.push(Scored {
+                name: "pretrained",
+                label: "after pre-training",
+                checkpoint: folder.join("final"),
+            });
+        }
+        if let Some(step) = pretrain.and_then(|(_, key)| run_of.dpo(&key)) {
+            steps.push(step);
+            scored.push(Scored {
+                name: "preferred",
+                label: "after DPO",
+                checkpoint: run.join("dpo").join("final"),
+            });
+        }
+        steps.extend(scored.iter().filter_map(|s| run_of.evaluate(s)));
+        steps.push(run_of.report(&scored, notice));
+        Self { steps }
+    }
+}
+
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    plan: &'a Plan,
+    root: &'a Path,
+    run: &'a Path,
+}
+
+impl Run<'_> {
+    fn units(&self, datasets: &[String], stage: &str) -> Vec<&WorkUnit> {
+        datasets.iter().flat_map(|d| self.plan.units(d, stage)).collect()
+    }
+
+    fn paths(&self, units: &[&WorkUnit]) -> Vec<PathBuf> {
+        units.iter().map(|u| self.root.join(&u.output)).collect()
+    }
+
+    fn pretrain(&self) -> Option<(RunStep, Key)> {
+        let training = self.pipeline.train.as_ref()?;
+        let units = self.units(&training.datasets, stage::UNITISE.name);
+        let data_key = Key::of_work("training-data", 1, &json!({}), units.iter().map(|u| &u.key));
+        let request = json!({
+            "params": training.params,
+            "model": self.pipeline.model,
+            "shards": self.paths(&units),
+            "data_key": data_key,
+            "run": self.run.join("pretrain"),
+        });
+        let what = json!({"params": training.params, "model": self.pipeline.model});
+        let key = Key::of_work("pretrained", 1, &what, [&data_key]);
+        Some((RunStep { name: "pretrain".into(), command: "pretrain", request }, key))
+    }
+
+    fn dpo(&self, policy: &Key) -> Option<RunStep> {
+        let training = self.pipeline.dpo.as_ref()?;
+        let units = self.units(&training.datasets, stage::PAIR.name);
+        let keys = units.iter().map(|u| &u.key).chain([policy]);
+        let request = json!({
+            "params": training.params,
+            "policy": self.run.join("pretrain").join("final"),
+            "shards": self.paths(&units),
+            "data_key": Key::of_work("preference-data", 1, &json!({}), keys),
+            "run": self.run.join("dpo"),
+        });
+        Some(RunStep { name: "dpo".into(), command: "dpo", request })
+    }
+
+    fn scores(&self, name: &str) -> PathBuf {
+        self.run.join("scores").join(format!("{name}.parquet"))
+    }
+
+    fn evaluate(&self, scored: &Scored) -> Option<RunStep> {
+        let evaluation = self.pipeline.evaluate.as_ref()?;
+        let units = self.units(&evaluation.datasets, stage::BENCHMARK.name);
+        let mut request = json!({
+            "checkpoint": scored.checkpoint,
+            "shards": self.paths(&units),
+            "out": self.scores(scored.name),
+        });
+        if let (Some(request), Some(params)) =
+            (request.as_object_mut(), evaluation.params.as_object())
+        {
+            request.extend(params.clone());
+        }
+        let name = format!("evaluate {}", scored.label);
+        Some(RunStep { name, command: "evaluate", request })
+    }
+
+    fn report(&self, scored: &[Scored], notice: Option<&str>) -> RunStep {
+        let trains = |d: &Dataset| {
+            self.pipeline.train.as_ref().is_some_and(|t| t.datasets.contains(&d.name))
+        };
+        let datasets: Vec<Value> = self
+            .pipeline
+            .datasets
+            .iter()
+            .map(|d| {
+                let of =
+                    |stage| self.paths(&self.plan.units(&d.name, stage).iter().collect::<Vec<_>>());
+                json!({
+                    "name": d.name,
+                    "role": d.role,
+                    "trains": trains(d),
+                    "licence": d.licence,
+                    "corpus": of(stage::INGEST.name),
+                    "units": of(stage::UNITISE.name),
+                })
+            })
+            .collect();
+        let scores: Vec<Value> = scored
+            .iter()
+            .filter(|_| self.pipeline.evaluate.is_some())
+            .map(|s| json!({"label": s.label, "scores": self.scores(s.name)}))
+            .collect();
+        let request = json!({
+            "title": self.pipeline.name,
+            "notice": notice,
+            "pipeline": self.pipeline,
+            "datasets": datasets,
+            "pretrain": self.pipeline.train.as_ref().map(|_| self.run.join("pretrain")),
+            "dpo": self.pipeline.dpo.as_ref().map(|_| self.run.join("dpo")),
+            "scores": scores,
+            "out": self.run.join("report.html"),
+        });
+        RunStep { name: "report".into(), command: "report", request }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn pipeline(lr: f64) -> Pipeline {
+        serde_json::from_value(json!({
+            "name": "t",
+            "datasets": [
+                {"name": "a", "shards": 2, "rows": 10, "source": {"kind": "g"}},
+                {"name": "p", "role": "preference", "rows": 4, "source": {"kind": "g"}},
+                {"name": "b", "role": "benchmark", "rows": 4, "source": {"kind": "g"}},
+            ],
+            "tokeniser": {"name": "m", "features": {"kind": "mfcc"}, "kmeans": {"k": 9}, "fit_on": "a"},
+            "model": {"hidden_size": 8},
+            "train": {"datasets": ["a"], "params": {"optimiser": {"peak_lr": lr}}},
+            "dpo": {"datasets": ["p"], "params": {"beta": 0.1}},
+            "evaluate": {"datasets": ["b"], "params": {"convention": "slamkit"}},
+        }))
+        .unwrap()
+    }
+
+    fn plan(pipeline: &Pipeline) -> RunPlan {
+        let plan = Plan::of(pipeline).unwrap();
+        RunPlan::of(pipeline, &plan, Path::new("data"), Path::new("runs/t"), None)
+    }
+
+    #[test]
+    fn a_run_trains_prefers_scores_each_checkpoint_and_reports() {
+        let commands: Vec<_> = plan(&pipeline(1e-3)).steps.iter().map(|s| s.command).collect();
+        assert_eq!(commands, ["pretrain", "dpo", "evaluate", "evaluate", "evaluate", "report"]);
+    }
+
+    #[test]
+    fn another_pretraining_makes_another_preference_run() {
+        let key = |lr| plan(&pipeline(lr)).steps[1].request["data_key"].clone();
+        assert_eq!(key(1e-3), key(1e-3));
+        assert_ne!(key(1e-3), key(2e-3));
+    }
+
+    #[test]
+    fn without_training_there_is_only_a_report() {
+        let mut p = pipeline(1e-3);
+        p.train = None;
+        assert_eq!(plan(&p).steps.len(), 1);
+    }
+}
