@@ -1,1 +1,154 @@
-//! End-to-end tests live beside this file.
+//! What the end-to-end tests share: the programs, and a finished quick demo.
+//!
+//! The tests drive the project through its commands. The programs are built once, in the profile that everything
+//! else is built in, and handed to the commands by the variables that a cluster node would use.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::{env, fs, io};
+
+use tempfile::TempDir;
+
+/// The workspace's folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Builds the programs, once a test process.
+fn programs() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--release", "--quiet", "-p", "xtask", "-p", "slam-worker", "-p", "slam-speak"])
+            .current_dir(workspace())
+            .status();
+        assert!(matches!(status, Ok(s) if s.success()), "the programs do not build");
+        let target = env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| workspace().join("target"), PathBuf::from);
+        target.join("release")
+    })
+}
+
+/// A command of the project, as `cargo xtask` runs it.
+pub fn xtask(arguments: &[&str]) -> Command {
+    let programs = programs();
+    let mut command = Command::new(programs.join("xtask"));
+    command
+        .args(arguments)
+        .current_dir(workspace())
+        .env("CARGO_MANIFEST_DIR", workspace().join("xtask"))
+        .env("SLAM_WORKER", programs.join("slam"))
+        .env("SLAM_SPEAK", programs.join("slam-speak"));
+    command
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Results.
+    pub stdout: String,
+    /// Talk.
+    pub stderr: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn run(arguments: &[&str]) -> io::Result<Said> {
+    Ok(xtask(arguments).output()?.into())
+}
+
+/// A folder with a quick demo in it: `data/` and `run/`.
+pub struct Demo {
+    folder: TempDir,
+    /// What the demo said.
+    pub said: Said,
+}
+
+impl Demo {
+    /// A finished quick demo, made once a test process and to be left as it is.
+    pub fn finished() -> &'static Self {
+        static DEMO: OnceLock<Demo> = OnceLock::new();
+        DEMO.get_or_init(|| {
+            let made = TempDir::new().and_then(|folder| {
+                let said = xtask(&["demo", "--quick"])
+                    .arg("--data")
+                    .arg(folder.path().join("data"))
+                    .arg("--run")
+                    .arg(folder.path().join("run"))
+                    .output()?
+                    .into();
+                Ok(Self { folder, said })
+            });
+            match made {
+                Ok(demo) if demo.said.code == Some(0) => demo,
+                Ok(demo) => panic!("the quick demo failed:\n{}", demo.said.stderr),
+                Err(e) => panic!("the quick demo cannot be run: {e}"),
+            }
+        })
+    }
+
+    /// The data root.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The run's folder.
+    pub fn run(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    /// A copy to change.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn copy(&self) -> io::Result<Self> {
+        let folder = TempDir::new()?;
+        copy(self.folder.path(), folder.path())?;
+        let said = Said { code: Some(0), stdout: String::new(), stderr: String::new() };
+        Ok(Self { folder, said })
+    }
+
+    /// Runs the demo again.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn again(&self, more: &[&str]) -> io::Result<Said> {
+        Ok(self.command(more).output()?.into())
+    }
+
+    /// The command that runs the demo again.
+    pub fn command(&self, more: &[&str]) -> Command {
+        let mut command = xtask(&["demo", "--quick"]);
+        command.arg("--data").arg(self.data()).arg("--run").arg(self.run()).args(more);
+        command
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

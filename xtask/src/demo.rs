@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
-use slam_pipeline::{Pipeline, Plan};
+use slam_pipeline::{Pipeline, Plan, RunFile};
 
 use crate::prepare_data::{Common, pipeline_path};
 use crate::recipe::Recipe;
@@ -52,18 +52,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let default = |full: &str, small: &str| PathBuf::from(if *quick { small } else { full });
     let data = arguments.data.clone().unwrap_or_else(|| default("data", "data/quick"));
     let run = arguments.run.clone().unwrap_or_else(|| default("runs/demo", "runs/demo-quick"));
-    let recipe = Recipe {
-        pipeline: &pipeline,
-        common,
-        programs,
-        data: &data,
-        run: &run,
-        notice: quick.then_some(QUICK),
-        resume: "the same command".into(),
-    };
+    let file = RunFile { pipeline, data, notice: quick.then(|| QUICK.to_owned()) };
+    let recipe =
+        Recipe { file: &file, common, programs, run: &run, resume: "the same command".into() };
     let started = Instant::now();
     let (made, kept) = recipe.data(&plan)?;
-    let (table, worked) = recipe.run(&plan)?;
+    let (table, worked) = recipe.run(&plan, |_| true)?;
     println!("{table}");
     if made + worked == 0 {
         println!("nothing to do: {kept} shards, the models and their scores are up to date");

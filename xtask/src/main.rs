@@ -5,15 +5,18 @@
 
 mod demo;
 mod doctor;
+mod evaluate;
 mod exit;
 mod interrupt;
 mod prepare_data;
 mod progress;
 mod recipe;
+mod report;
 mod run;
 mod shards;
 mod steps;
 mod test;
+mod train;
 mod worker;
 
 use std::process::ExitCode;
@@ -37,9 +40,15 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Make corpus and unit shards
     PrepareData(prepare_data::Arguments),
+    /// Pre-train, optimise preferences, score and report within a budget
+    Train(train::Arguments),
+    /// Score a run's checkpoints, or one checkpoint
+    Evaluate(evaluate::Arguments),
+    /// Write a run's report again and print its table
+    Report(report::Arguments),
     /// List, check and rebuild shards
     Shards(shards::Arguments),
-    /// Format, lint-free build and tests of the project: the README's test command
+    /// All tests of the project: the README's test command
     Test(test::Arguments),
 }
 
@@ -57,6 +66,9 @@ fn main() -> ExitCode {
         Command::Demo(a) => demo::run(&a),
         Command::Doctor(a) => doctor::run(&a),
         Command::PrepareData(a) => prepare_data::run(&a),
+        Command::Train(a) => train::run(&a),
+        Command::Evaluate(a) => evaluate::run(&a),
+        Command::Report(a) => report::run(&a),
         Command::Shards(a) => shards::run(&a),
         Command::Test(a) => test::run(&a),
     };

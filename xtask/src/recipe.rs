@@ -1,43 +1,34 @@
 //! The whole recipe over a pipeline: the data stages, then the steps of the run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use slam_dataset::publish;
-use slam_pipeline::{Pipeline, Plan, RunPlan};
+use slam_pipeline::run::RunStep;
+use slam_pipeline::{Plan, RunFile};
 
 use crate::prepare_data::Common;
 use crate::run;
 use crate::steps::Runner;
 use crate::worker::Programs;
 
-/// What a recipe needs beside its pipeline.
+/// What a recipe needs beside its run's file.
 pub(crate) struct Recipe<'a> {
-    /// The pipeline, with everything that was set.
-    pub(crate) pipeline: &'a Pipeline,
+    /// Pipeline and data root.
+    pub(crate) file: &'a RunFile,
     /// Options of the command.
     pub(crate) common: &'a Common,
     /// The worker and what it needs.
     pub(crate) programs: Programs,
-    /// The data root.
-    pub(crate) data: &'a Path,
     /// The run's folder.
     pub(crate) run: &'a Path,
-    /// What the report says where the figures mean nothing.
-    pub(crate) notice: Option<&'a str>,
     /// The command that goes on with the run.
     pub(crate) resume: String,
-}
-
-/// The pipeline of a run, in the run's folder.
-pub(crate) fn pipeline_of_run(run: &Path) -> PathBuf {
-    run.join("pipeline.json")
 }
 
 impl Recipe<'_> {
     /// Makes the shards that are not there; returns how many were made and how many were kept.
     pub(crate) fn data(&self, plan: &Plan) -> anyhow::Result<(usize, usize)> {
-        let settings = self.common.settings(self.data, self.programs.clone());
-        run::check_root(self.data)?;
+        let settings = self.common.settings(&self.file.data, self.programs.clone());
+        run::check_root(&self.file.data)?;
         let (mut made, mut kept) = (0, 0);
         for stage in &plan.stages {
             let totals = run::stage(stage, &settings)?;
@@ -47,11 +38,14 @@ impl Recipe<'_> {
         Ok((made, kept))
     }
 
-    /// Trains, scores and reports; returns the report's table and how many steps had something to do.
-    pub(crate) fn run(&self, plan: &Plan) -> anyhow::Result<(String, usize)> {
-        let steps = RunPlan::of(self.pipeline, plan, self.data, self.run, self.notice).steps;
-        let pipeline = serde_json::to_vec_pretty(self.pipeline)?;
-        publish::write(&pipeline_of_run(self.run), &pipeline)?;
+    /// Carries out the run's steps that `chosen` takes; returns the report's table and how many steps had
+    /// something to do.
+    pub(crate) fn run(
+        &self,
+        plan: &Plan,
+        chosen: impl Fn(&RunStep) -> bool,
+    ) -> anyhow::Result<(String, usize)> {
+        self.file.write(self.run)?;
         let runner = Runner {
             worker: self.programs.slam.clone(),
             device: self.common.device.clone(),
@@ -60,7 +54,7 @@ impl Recipe<'_> {
             resume: self.resume.clone(),
         };
         let (mut table, mut worked) = (String::new(), 0);
-        for step in &steps {
+        for step in self.file.steps(plan, self.run).iter().filter(|s| chosen(s)) {
             let done = runner.run(step)?;
             if step.command == "report" {
                 table = done.text;

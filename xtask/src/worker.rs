@@ -85,6 +85,11 @@ impl Programs {
         Ok(Self { slam: slam(device)?, speak })
     }
 
+    /// The worker for steps that make no speech.
+    pub(crate) fn worker_alone(device: &str) -> anyhow::Result<Self> {
+        Ok(Self { slam: slam(device)?, speak: None })
+    }
+
     /// Environment of the worker.
     pub(crate) fn environment(&self) -> Vec<(String, OsString)> {
         self.speak.iter().map(|p| (SPEAK.to_owned(), p.clone().into_os_string())).collect()
@@ -92,7 +97,7 @@ impl Programs {
 }
 
 /// The worker `slam`, built for a device unless `SLAM_WORKER` names one.
-pub(crate) fn slam(device: &str) -> anyhow::Result<PathBuf> {
+fn slam(device: &str) -> anyhow::Result<PathBuf> {
     if let Some(path) = ready(WORKER)? {
         return Ok(path);
     }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A pipeline file: the whole recipe, from data to scores. Unknown fields are refused; the parameters of
 /// stages are checked by the stages themselves before any work starts.
@@ -182,6 +183,24 @@ impl Pipeline {
         Ok(pipeline)
     }
 
+    /// Gives pre-training and preference optimisation a time budget together, `dpo_share` of it to the
+    /// latter where the pipeline has it.
+    pub fn set_time_budget(&mut self, total: Duration, dpo_share: f64) {
+        let share = if self.dpo.is_some() { dpo_share } else { 0.0 };
+        let seconds = total.as_secs_f64();
+        self.set_training_budget(&json!({"seconds": seconds * (1.0 - share)}));
+        if let Some(dpo) = &mut self.dpo {
+            set_budget(&mut dpo.params, &json!({"seconds": seconds * share}));
+        }
+    }
+
+    /// Sets the budget of pre-training, e.g. `{"steps": 100}`.
+    pub fn set_training_budget(&mut self, budget: &Value) {
+        if let Some(train) = &mut self.train {
+            set_budget(&mut train.params, budget);
+        }
+    }
+
     /// A dataset by name.
     pub fn dataset(&self, name: &str) -> Option<&Dataset> {
         self.datasets.iter().find(|d| d.name == name)
@@ -206,6 +225,12 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+fn set_budget(params: &mut Value, budget: &Value) {
+    if let Some(params) = params.as_object_mut() {
+        params.insert("budget".to_owned(), budget.clone());
     }
 }
 

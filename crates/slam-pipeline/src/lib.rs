@@ -16,4 +16,4 @@ pub mod source;
 
 pub use file::Pipeline;
 pub use plan::{Plan, StagePlan};
-pub use run::RunPlan;
+pub use run::{RunFile, RunPlan};

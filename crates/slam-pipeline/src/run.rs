@@ -1,12 +1,57 @@
 //! What follows the data: training, scores and the report, each one request to the worker.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use slam_dataset::publish::{self, PublishError};
 use slam_dataset::{Key, WorkUnit, stage};
 
-use crate::file::{Dataset, Pipeline};
+use crate::file::{Dataset, Pipeline, PipelineError};
 use crate::plan::Plan;
+
+/// What a run's folder says about itself, so that it can be gone on with and reported again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunFile {
+    /// The pipeline, with everything that was set.
+    pub pipeline: Pipeline,
+    /// The data root.
+    pub data: PathBuf,
+    /// What the report says where the figures mean nothing.
+    pub notice: Option<String>,
+}
+
+impl RunFile {
+    /// The file's name in a run's folder.
+    pub const NAME: &'static str = "run.json";
+
+    /// Reads a run's file.
+    ///
+    /// # Errors
+    /// If it is missing or no run's.
+    pub fn read(run: &Path) -> Result<Self, PipelineError> {
+        let path = run.join(Self::NAME);
+        let bytes =
+            fs::read(&path).map_err(|source| PipelineError::Read { path: path.clone(), source })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| PipelineError::Parse { path, message: e.to_string() })
+    }
+
+    /// Writes a run's file.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write(&self, run: &Path) -> Result<(), PublishError> {
+        publish::write(&run.join(Self::NAME), &serde_json::to_vec_pretty(self).unwrap_or_default())
+    }
+
+    /// The steps of the run.
+    pub fn steps(&self, plan: &Plan, run: &Path) -> Vec<RunStep> {
+        RunPlan::of(&self.pipeline, plan, &self.data, run, self.notice.as_deref()).steps
+    }
+}
 
 /// The steps of a run, in order.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,6 +8,9 @@ mod flex;
 mod fused;
 mod kernels;
 pub mod reference;
+mod windows;
+
+pub use windows::windows;
 
 use burn::tensor::{Int, Tensor};
 use fused::{apply, fits};

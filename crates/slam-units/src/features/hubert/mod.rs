@@ -1,0 +1,172 @@
+//! HuBERT (Hsu et al., 2021): hidden states of a transformer over convolved samples.
+//!
+//! Utterances are computed one by one, never padded to each other: a file's frames are the same alone and
+//! in any company. Long utterances are convolved in chunks with the result of one pass (the group norm's
+//! statistics are those of the whole utterance), and go through the transformer in windows that overlap
+//! and are joined where they agree best.
+
+mod config;
+mod encoder;
+mod frontend;
+mod long;
+mod weights;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use slam_nn::weights::Weights;
+
+pub use config::HubertConfig;
+
+use super::{FeatureExtractor, Frames};
+use encoder::Encoder;
+use frontend::Frontend;
+use weights::Source;
+
+/// Parameters of [`Hubert`] as a feature extractor: part of a tokeniser's identity, together with the
+/// checkpoint's content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubertFeatures {
+    /// Which hidden state: 0 is the one before the first block.
+    pub layer: usize,
+    /// Zeros put before and after the samples; with half of what a frame sees beyond its hop there is one
+    /// frame for every whole hop.
+    #[serde(default = "pad")]
+    pub pad: [usize; 2],
+    /// Frames of a window of a long utterance.
+    #[serde(default = "window")]
+    pub window: usize,
+    /// Frames that two windows share.
+    #[serde(default = "overlap")]
+    pub overlap: usize,
+}
+
+fn pad() -> [usize; 2] {
+    [40, 40]
+}
+
+fn window() -> usize {
+    1500
+}
+
+fn overlap() -> usize {
+    250
+}
+
+/// A HuBERT encoder up to one layer.
+pub struct Hubert {
+    frontend: Frontend,
+    encoder: Encoder,
+    config: HubertConfig,
+    features: HubertFeatures,
+    device: Device,
+}
+
+/// Names of weight files in the order in which they are looked for.
+const WEIGHT_FILES: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+
+/// The weight file of a checkpoint folder.
+///
+/// # Errors
+/// If there is none.
+pub fn weight_file(folder: &Path) -> Result<PathBuf, String> {
+    WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|p| p.is_file()).ok_or_else(|| {
+        format!("{} holds no weights (looked for {})", folder.display(), WEIGHT_FILES.join(", "))
+    })
+}
+
+impl Hubert {
+    /// Loads a checkpoint folder's `config.json` and weights (safetensors or torch), blocks up to the
+    /// asked layer only.
+    ///
+    /// # Errors
+    /// If a file is missing or unreadable, a tensor is missing or of another shape, or a parameter is out
+    /// of range. The message names the file and the tensor.
+    pub fn load(folder: &Path, features: &HubertFeatures, device: &Device) -> Result<Self, String> {
+        let config = HubertConfig::read(&folder.join("config.json"))?;
+        if features.layer > config.num_hidden_layers {
+            return Err(format!(
+                "hubert.layer is {}: the model has {} layers",
+                features.layer, config.num_hidden_layers
+            ));
+        }
+        let HubertFeatures { window, overlap, pad, .. } = *features;
+        if overlap < 2 || window < 2 * overlap {
+            return Err(format!(
+                "hubert.window is {window} and hubert.overlap {overlap}: a window must hold two overlaps, an overlap two frames"
+            ));
+        }
+        if pad.iter().any(|&p| p > 1 << 20) {
+            return Err("hubert.pad: more than a million samples".into());
+        }
+        let file = Weights::open(weight_file(folder)?).map_err(|e| e.to_string())?;
+        let source = Source::new(&file, device);
+        Ok(Self {
+            frontend: Frontend::load(&source, &config, device)?,
+            encoder: Encoder::load(&source, &config, features.layer)?,
+            config,
+            features: features.clone(),
+            device: device.clone(),
+        })
+    }
+
+    /// Hidden states of samples, padded as configured, up to the asked layer, each `[frames, hidden]`,
+    /// without windows. Empty where the samples are too short for a frame.
+    pub fn hidden_states(&self, samples: &[f32]) -> Vec<Tensor<2>> {
+        let mut states = Vec::new();
+        if let Some(projected) = self.project(samples) {
+            self.encoder.forward(projected, &mut |_, state| states.push(state.clone()));
+        }
+        states
+    }
+
+    /// The transformer's input, `[frames, hidden]`.
+    fn project(&self, samples: &[f32]) -> Option<Tensor<2>> {
+        let [before, after] = self.features.pad;
+        let mut padded = vec![0.0; before];
+        padded.extend_from_slice(samples);
+        padded.resize(before + samples.len() + after, 0.0);
+        if self.frontend.frames(padded.len()) == 0 {
+            return None;
+        }
+        Some(self.encoder.project(self.frontend.forward(&padded)))
+    }
+}
+
+impl FeatureExtractor for Hubert {
+    fn hop(&self) -> usize {
+        self.config.hop().unwrap_or(1)
+    }
+
+    fn dim(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    fn layer(&self) -> Option<u32> {
+        Some(self.features.layer as u32)
+    }
+
+    fn frames(&self, samples: &[f32]) -> Frames {
+        let dim = self.dim();
+        let Some(projected) = self.project(samples) else {
+            return Frames { values: vec![], dim };
+        };
+        let HubertFeatures { window, overlap, .. } = self.features;
+        let values = long::in_windows(projected, window, overlap, &|part| {
+            self.encoder.forward(part, &mut |_, _| ())
+        });
+        Frames { values, dim }
+    }
+
+    /// One after the other: each keeps all cores, or the device, busy.
+    fn frames_of_all(&self, utterances: &[&[f32]]) -> Vec<Frames> {
+        utterances.iter().map(|samples| self.frames(samples)).collect()
+    }
+}

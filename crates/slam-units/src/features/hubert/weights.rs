@@ -1,0 +1,105 @@
+//! Parameters of a HuBERT checkpoint by name, with the shapes they must have.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use slam_nn::ops;
+use slam_nn::weights::Weights;
+
+/// A checkpoint's tensors on a device.
+pub(super) struct Source<'a> {
+    weights: &'a Weights,
+    device: &'a Device,
+    /// `hubert.` where the encoder is part of a larger model.
+    prefix: &'static str,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(weights: &'a Weights, device: &'a Device) -> Self {
+        let nested = weights.contains("hubert.encoder.layer_norm.weight");
+        Self { weights, device, prefix: if nested { "hubert." } else { "" } }
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.weights.contains(&format!("{}{name}", self.prefix))
+    }
+
+    pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        let name = format!("{}{name}", self.prefix);
+        self.weights.tensor_shaped(&name, shape).map_err(|e| e.to_string())
+    }
+
+    pub(super) fn vector(&self, name: &str, size: usize) -> Result<Tensor<1>, String> {
+        let values = self.values(name, &[size])?;
+        Ok(Tensor::from_data(TensorData::new(values, [size]), self.device))
+    }
+
+    pub(super) fn matrix(&self, values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(values, shape), self.device)
+    }
+}
+
+/// `x wᵀ + b`.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+}
+
+impl Linear {
+    pub(super) fn load(
+        source: &Source<'_>,
+        name: &str,
+        output: usize,
+        input: usize,
+    ) -> Result<Self, String> {
+        let values = source.values(&format!("{name}.weight"), &[output, input])?;
+        let weight = source.matrix(values, [output, input]);
+        Ok(Self { weight, bias: Some(source.vector(&format!("{name}.bias"), output)?) })
+    }
+
+    /// A convolution's weight `[output, input, kernel]` for rows made by [`ops::windows`].
+    pub(super) fn convolution(
+        source: &Source<'_>,
+        values: &[f32],
+        [output, input, kernel]: [usize; 3],
+        bias: Option<Tensor<1>>,
+    ) -> Self {
+        let mut rows = Vec::with_capacity(values.len());
+        for o in 0..output {
+            for k in 0..kernel {
+                rows.extend((0..input).map(|i| values[(o * input + i) * kernel + k]));
+            }
+        }
+        Self { weight: source.matrix(rows, [output, kernel * input]), bias }
+    }
+
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        ops::linear(x, self.weight.clone(), self.bias.clone())
+    }
+}
+
+/// A layer norm.
+#[derive(Clone, Debug)]
+pub(super) struct LayerNorm {
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    eps: f64,
+}
+
+impl LayerNorm {
+    pub(super) fn load(
+        source: &Source<'_>,
+        name: &str,
+        size: usize,
+        eps: f64,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            weight: source.vector(&format!("{name}.weight"), size)?,
+            bias: source.vector(&format!("{name}.bias"), size)?,
+            eps,
+        })
+    }
+
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        ops::layer_norm(x, self.weight.clone(), self.bias.clone(), self.eps)
+    }
+}
