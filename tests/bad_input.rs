@@ -72,7 +72,11 @@ fn recordings_become_units_and_an_unreadable_one_is_quarantined() {
     let arguments = [&["prepare-data", "--input", path(&input)][..], &small].concat();
     let said = run(&arguments).unwrap();
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    assert!(said.stderr.contains("1 of 21 inputs") && said.stderr.contains("quarantine"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("1 of 21 inputs") && said.stderr.contains("quarantine"),
+        "{}",
+        said.stderr
+    );
     // The limit is the user's to set; what was made is kept.
     let said = run(&[&arguments[..], &["--max-bad-fraction", "0.1"]].concat()).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -98,7 +102,10 @@ fn a_broken_shard_is_found_named_and_remade() {
     let data = demo.data();
     let said = run(&["shards", "verify", "--data", path(&data)]).unwrap();
     assert_eq!(said.code, Some(1));
-    assert!(said.stdout.contains("part-00000-of-00003") && said.stderr.contains("rebuild"), "{said:?}");
+    assert!(
+        said.stdout.contains("part-00000-of-00003") && said.stderr.contains("rebuild"),
+        "{said:?}"
+    );
     let said =
         run(&["shards", "rebuild", "demo-stories", "--quick", "--data", path(&data)]).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -131,7 +138,9 @@ fn a_full_disk_is_said_and_a_second_run_goes_on() {
     // A limit on the size of files stands in for a full disk: writes fail half-way in the same way.
     let command = demo.command(&[]);
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -f 64; trap '' XFSZ; exec \"$@\"", "sh"]).arg(command.get_program());
+    limited
+        .args(["-c", "ulimit -f 4096; trap '' XFSZ; exec \"$@\"", "sh"])
+        .arg(command.get_program());
     limited.args(command.get_args()).current_dir(workspace());
     limited.envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
     let output = limited.output().unwrap();
@@ -198,15 +207,16 @@ fn a_model_and_shards_of_another_tokeniser_refuse_each_other() {
     let data = demo.data();
     // The benchmarks of the same name, made with other centroids.
     let set = "tokeniser.kmeans.k=40";
-    let said = run(&[
-        "shards", "rebuild", "--quick", "--data", path(&data), "--set", set,
-    ])
-    .unwrap();
+    let said = run(&["shards", "rebuild", "--quick", "--data", path(&data), "--set", set]).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let checkpoint = demo.run().join("pretrain/final");
     let said = run(&["evaluate", path(&checkpoint), "--data", path(&data)]).unwrap();
     assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("tokeniser") && said.stderr.contains("trained on"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("tokeniser") && said.stderr.contains("trained on"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]

@@ -13,13 +13,17 @@ fn the_chain_runs_from_stories_to_a_report() {
     let demo = Demo::finished();
     let said = &demo.said.stdout;
     for suite in ["lexical", "syntactic", "cloze"] {
-        assert!(said.lines().any(|l| l.starts_with(suite) && l.matches('%').count() == 4), "{said}");
+        assert!(
+            said.lines().any(|l| l.starts_with(suite) && l.matches('%').count() == 4),
+            "{said}"
+        );
     }
     for label in ["before training", "after pre-training", "after DPO", "chance", "mean nothing"] {
         assert!(said.contains(label), "no '{label}' in {said}");
     }
     for stage in ["ingest-v1", "unitise-v1/mfcc-25hz"] {
-        let shard = demo.data().join("demo-stories").join(stage).join("part-00002-of-00003.parquet");
+        let shard =
+            demo.data().join("demo-stories").join(stage).join("part-00002-of-00003.parquet");
         assert!(shard.is_file(), "{}", shard.display());
         assert!(shard.with_extension("json").is_file(), "{} has no receipt", shard.display());
     }
@@ -86,7 +90,11 @@ fn a_deleted_shard_alone_is_made_again_byte_for_byte() {
         fs::remove_file(demo.data().join(lost)).unwrap();
         let said = demo.again(&[]).unwrap();
         assert_eq!(said.code, Some(0), "{}", said.stderr);
-        assert!(said.stdout.contains("done in") && said.stdout.contains("1 shards made"), "{}", said.stdout);
+        assert!(
+            said.stdout.contains("done in") && said.stdout.contains("1 shards made"),
+            "{}",
+            said.stdout
+        );
         assert_eq!(contents(&demo.data()), contents(&Demo::finished().data()), "{lost}");
     }
 }

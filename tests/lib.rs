@@ -20,7 +20,17 @@ fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--release", "--quiet", "-p", "xtask", "-p", "slam-worker", "-p", "slam-speak"])
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "-p",
+                "xtask",
+                "-p",
+                "slam-worker",
+                "-p",
+                "slam-speak",
+            ])
             .current_dir(workspace())
             .status();
         assert!(matches!(status, Ok(s) if s.success()), "the programs do not build");

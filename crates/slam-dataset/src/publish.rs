@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A file that could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The disk, or a quota, is full.
+    /// The disk, or a quota or a limit, is full.
     #[error(
         "failed to write {path}: no space left; free some, or choose another --data folder (finished shards are kept)"
     )]
@@ -33,7 +33,9 @@ impl PublishError {
     pub fn new(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full { path },
             _ => Self::Io { path, source },
         }
     }

@@ -80,6 +80,12 @@ pub struct Tokeniser {
     pub name: String,
     /// The feature extractor and its parameters, as the unitise stage reads them.
     pub features: Value,
+    /// The folder of the feature extractor's weights, where it has any.
+    #[serde(default)]
+    pub checkpoint: Option<PathBuf>,
+    /// A file of centroids (safetensors, `.npy`, or scikit-learn's by joblib), where they are not fitted.
+    #[serde(default)]
+    pub centroids: Option<PathBuf>,
     /// How to fit k-means where no centroids are given.
     #[serde(default)]
     pub kmeans: Value,
@@ -145,6 +151,12 @@ pub enum PipelineError {
         text: String,
         /// What is wrong.
         message: String,
+    },
+    /// Centroids from nowhere, or from two places.
+    #[error("pipeline {pipeline}: tokeniser needs either fit_on (a dataset) or centroids (a file)")]
+    Centroids {
+        /// The pipeline.
+        pipeline: String,
     },
     /// A dataset that is named but not defined.
     #[error("pipeline {pipeline}: {field} names dataset '{dataset}', which it does not define")]
@@ -213,6 +225,10 @@ impl Pipeline {
             ("dpo.datasets", self.dpo.iter().flat_map(|t| &t.datasets).collect()),
             ("evaluate.datasets", self.evaluate.iter().flat_map(|t| &t.datasets).collect()),
         ];
+        let Tokeniser { fit_on, centroids, .. } = &self.tokeniser;
+        if fit_on.is_some() == centroids.is_some() {
+            return Err(PipelineError::Centroids { pipeline: self.name.clone() });
+        }
         for (field, names) in lists {
             for name in names {
                 if self.dataset(name).is_none() {
@@ -295,6 +311,7 @@ source = { kind = "x" }
 [tokeniser]
 name = "m"
 features = { kind = "mfcc", k = 10 }
+fit_on = "a"
 [train]
 datasets = ["a"]
 params = { peak_lr = 1e-3 }
@@ -327,5 +344,26 @@ train = { params = { steps = 2 } }
         assert!(error.contains("trian"), "{error}");
         let error = read(TEXT, false, &["train.datasets=[\"b\"]"]).unwrap_err().to_string();
         assert!(error.contains("'b'"), "{error}");
+    }
+
+    #[test]
+    fn centroids_come_from_one_place() {
+        for set in ["tokeniser.centroids=\"c.npy\"", "tokeniser.fit_on=\"\""] {
+            assert!(read(TEXT, false, &[set]).is_err(), "{set}");
+        }
+        let text = TEXT.replace("fit_on = \"a\"", "centroids = \"c.npy\"");
+        assert!(read(&text, false, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_time_budget_is_shared_with_preference_optimisation_where_there_is_one() {
+        let mut p = read(TEXT, false, &[]).unwrap();
+        p.set_time_budget(Duration::from_secs(100), 0.25);
+        assert_eq!(p.train.unwrap().params["budget"], json!({"seconds": 100.0}));
+        let text = TEXT.replace("[quick]", "[dpo]\ndatasets = [\"a\"]\nparams = {}\n[quick]");
+        let mut p = read(&text, false, &[]).unwrap();
+        p.set_time_budget(Duration::from_secs(100), 0.25);
+        assert_eq!(p.train.unwrap().params["budget"], json!({"seconds": 75.0}));
+        assert_eq!(p.dpo.unwrap().params["budget"], json!({"seconds": 25.0}));
     }
 }

@@ -50,16 +50,25 @@ impl Plan {
     /// Plans a pipeline's data stages. Sources that are files are listed and hashed.
     ///
     /// # Errors
-    /// If a folder of recordings cannot be read.
+    /// If a folder of recordings, or the tokeniser's files, cannot be read.
     pub fn of(pipeline: &Pipeline) -> Result<Self, SourceError> {
         let mut plan = Self::default();
         for dataset in &pipeline.datasets {
             plan.stages.push(ingest(dataset)?);
         }
-        let centroids = fit_kmeans(pipeline, &plan);
-        let fitted: Vec<Input> =
-            centroids.iter().flat_map(|s| &s.units).map(WorkUnit::as_input).collect();
-        plan.stages.extend(centroids);
+        let tokeniser = &pipeline.tokeniser;
+        let weights = match &tokeniser.checkpoint {
+            Some(folder) => source::checkpoint_files(folder)?,
+            None => vec![],
+        };
+        let fit = fit_kmeans(pipeline, &plan, &weights);
+        let mut fitted: Vec<Input> =
+            fit.iter().flat_map(|s| &s.units).map(WorkUnit::as_input).collect();
+        plan.stages.extend(fit);
+        if let Some(path) = &tokeniser.centroids {
+            fitted.push(source::input(path)?);
+        }
+        fitted.extend(weights);
         let mut tokenised = Vec::new();
         for dataset in &pipeline.datasets {
             let corpus = plan.units(&dataset.name, stage::INGEST.name);
@@ -123,7 +132,8 @@ fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
         let make = |(i, files): (usize, Vec<source::SourceFile>)| {
             let names: Vec<_> = files.iter().map(|f| f.relative.clone()).collect();
             let params = json!({"source": source, "files": names});
-            let inputs = files.into_iter().map(|f| Input { path: absolute(f.path), key: f.key });
+            let inputs =
+                files.into_iter().map(|f| Input { path: source::absolute(f.path), key: f.key });
             unit(name(i, count), params, inputs.collect())
         };
         shards.into_iter().enumerate().map(make).collect()
@@ -140,18 +150,14 @@ fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
     Ok(StagePlan { dataset: dataset.name.clone(), stage: stage.name, units })
 }
 
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
-}
-
-fn fit_kmeans(pipeline: &Pipeline, plan: &Plan) -> Option<StagePlan> {
+fn fit_kmeans(pipeline: &Pipeline, plan: &Plan, weights: &[Input]) -> Option<StagePlan> {
     let tokeniser = &pipeline.tokeniser;
     let dataset = tokeniser.fit_on.as_deref()?;
     let stage = stage::FIT_KMEANS;
     let shard = ShardName::new(0, 1);
     let corpus = plan.units(dataset, stage::INGEST.name);
-    let inputs =
-        corpus.iter().take(tokeniser.fit_shards as usize).map(WorkUnit::as_input).collect();
+    let shards = corpus.iter().take(tokeniser.fit_shards as usize).map(WorkUnit::as_input);
+    let inputs = shards.chain(weights.iter().cloned()).collect();
     let params = json!({"features": tokeniser.features, "kmeans": tokeniser.kmeans});
     let output = output(stage, dataset, Some(&tokeniser.name), shard);
     let unit = WorkUnit::new(stage.name, stage.version, shard, params, inputs, output);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use slam_dataset::Key;
+use slam_dataset::work::Input;
 
 /// File name endings that are taken for audio; what a file really is, the decoder finds out.
 const EXTENSIONS: [&str; 11] =
@@ -85,6 +86,35 @@ fn walk(
         }
     }
     Ok(())
+}
+
+/// The path from the root, so that a worker elsewhere finds the file.
+pub(crate) fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// A file as input of a unit of work.
+pub(crate) fn input(path: &Path) -> Result<Input, SourceError> {
+    let key =
+        Key::of_file(path).map_err(|source| SourceError::Read { path: path.to_owned(), source })?;
+    Ok(Input { path: absolute(path.to_owned()), key })
+}
+
+/// The files of a model's folder that bear on what it computes: its configuration and its weights, in the
+/// order of their names.
+pub(crate) fn checkpoint_files(folder: &Path) -> Result<Vec<Input>, SourceError> {
+    let read = |source| SourceError::Read { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let weights = [".safetensors", ".bin", ".index.json"].iter().any(|e| name.ends_with(e));
+        if name == "config.json" || weights {
+            files.push(path.clone());
+        }
+    }
+    files.sort();
+    files.iter().map(|p| input(p)).collect()
 }
 
 fn is_audio(path: &Path) -> bool {

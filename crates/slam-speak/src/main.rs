@@ -1,6 +1,8 @@
 //! Text to 16-bit speech over stdin and stdout, by eSpeak NG's Rust port: see the README for the protocol.
 
+use std::env;
 use std::error::Error;
+use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,11 +41,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let data = Data::install()?;
+    let data = install()?;
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
         let line = line?;
-        match speak(&line, &data.0) {
+        match speak(&line, &data) {
             Ok(wav) => {
                 out.write_all(&(wav.len() as u32).to_le_bytes())?;
                 out.write_all(&wav)?;
@@ -99,22 +101,28 @@ fn wav(samples: &[i16], rate_hz: u32) -> Vec<u8> {
     out
 }
 
-/// The engine's data, unpacked to a folder of this process and removed at its end.
-struct Data(PathBuf);
-
-impl Data {
-    fn install() -> io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("slam-speak-{}", std::process::id()));
-        let data = Self(folder);
-        espeak_ng::install_bundled_language(&data.0, "en")?;
-        Ok(data)
+/// Unpacks the engine's data into the user's cache, once a version, and returns its folder. It is put in place
+/// by one rename, so that processes that start together do not meet half of it.
+fn install() -> io::Result<PathBuf> {
+    let home = || env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    let root = cache.unwrap_or_else(env::temp_dir).join("slam-speak");
+    let folder = root.join(concat!("espeak-ng-en-", env!("CARGO_PKG_VERSION")));
+    if folder.is_dir() {
+        return Ok(folder);
     }
-}
-
-impl Drop for Data {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+    let staged = root.join(format!("unpacking-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&staged);
+    fs::create_dir_all(&staged)?;
+    espeak_ng::install_bundled_language(&staged, "en")?;
+    if let Err(e) = fs::rename(&staged, &folder) {
+        let _ = fs::remove_dir_all(&staged);
+        // Another process was faster.
+        if !folder.is_dir() {
+            return Err(e);
+        }
     }
+    Ok(folder)
 }
 
 #[cfg(test)]
@@ -123,12 +131,12 @@ mod tests {
 
     #[test]
     fn words_become_sound_and_nonsense_becomes_a_message() -> Result<(), Box<dyn Error>> {
-        let data = Data::install()?;
-        let wav = speak(r#"{"text": "The cat sleeps."}"#, &data.0)?;
+        let data = install()?;
+        let wav = speak(r#"{"text": "The cat sleeps."}"#, &data)?;
         let seconds = (wav.len() - 44) as f64 / 44_100.0;
         assert!((0.5..3.0).contains(&seconds), "{seconds} s");
-        assert_eq!(wav, speak(r#"{"text": "The cat sleeps."}"#, &data.0)?, "same text, same bytes");
-        assert!(speak("not json", &data.0).is_err());
+        assert_eq!(wav, speak(r#"{"text": "The cat sleeps."}"#, &data)?, "same text, same bytes");
+        assert!(speak("not json", &data).is_err());
         Ok(())
     }
 }

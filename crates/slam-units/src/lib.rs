@@ -10,4 +10,4 @@ mod stages;
 mod tokeniser;
 
 pub use stages::{UnitsError, fit_kmeans, unitise};
-pub use tokeniser::{Tokeniser, run_lengths};
+pub use tokeniser::{Checkpoint, Tokeniser, run_lengths};

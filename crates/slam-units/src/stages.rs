@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::Deserialize;
 use slam_dataset::schema::{UnitSequence, Utterance};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
-use slam_dataset::work::{Progress, Quarantined, WorkError, with_causes};
+use slam_dataset::work::{Input, Progress, Quarantined, WorkError, with_causes};
 use slam_dataset::{Context, Outcome, WorkUnit, stage};
+use slam_nn::device::{DeviceError, DeviceSpec};
 
 use crate::features::FeatureConfig;
 use crate::kmeans::{KMeans, KMeansConfig, KMeansError};
-use crate::tokeniser::Tokeniser;
+use crate::tokeniser::{Checkpoint, Tokeniser};
 
 /// Rows read before they are handled in parallel: bounds memory, fills the cores.
 const BATCH: usize = 64;
@@ -67,6 +69,20 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// The device of a unit of work.
+fn device(context: &Context<'_>) -> Result<Device, UnitsError> {
+    let spec: DeviceSpec =
+        context.device.parse().map_err(|e: DeviceError| UnitsError::Tokeniser(e.to_string()))?;
+    spec.open().map_err(|e| UnitsError::Tokeniser(e.to_string()))
+}
+
+/// The feature extractor's weights among the inputs: the folder that holds `config.json`.
+fn checkpoint(inputs: &[Input], context: &Context<'_>) -> Option<Checkpoint> {
+    let config = inputs.iter().find(|i| i.path.ends_with("config.json"))?;
+    let folder = context.path(config).parent()?.to_owned();
+    Some(Checkpoint { folder, keys: inputs.iter().map(|i| i.key.clone()).collect() })
+}
+
 /// Samples of a corpus row, or why there are none.
 fn samples(row: &Utterance) -> Result<Vec<f32>, String> {
     let audio = slam_audio::decode_bytes(&row.flac).map_err(|e| with_causes(&e))?;
@@ -112,22 +128,30 @@ pub fn fit_kmeans(
     out: &Path,
 ) -> Result<Outcome, UnitsError> {
     let params: FitParams = unit.params()?;
-    let extractor = params.features.build().map_err(UnitsError::Tokeniser)?;
+    let is_shard = |i: &&Input| i.path.extension().is_some_and(|e| e == "parquet");
+    let corpus: Vec<&Input> = unit.inputs.iter().filter(is_shard).collect();
+    let weights: Vec<Input> = unit.inputs.iter().filter(|i| !is_shard(i)).cloned().collect();
+    let checkpoint = checkpoint(&weights, context);
+    let extractor = params
+        .features
+        .build(checkpoint.as_ref().map(|c| c.folder.as_path()), &device(context)?)
+        .map_err(UnitsError::Tokeniser)?;
     let dim = extractor.dim();
     let mut frames = Vec::new();
     let mut outcome = Outcome::default();
-    for (i, input) in unit.inputs.iter().enumerate() {
+    for (i, input) in corpus.iter().enumerate() {
         batches(&context.path(input), |rows, _, _| {
-            let found: Vec<_> = rows
+            // A row that cannot be decoded is unitise's to report; centroids do not need it.
+            let audio: Vec<_> = rows
                 .par_iter()
                 .filter(|r| r.split == "train")
-                .map(|r| samples(r).map(|s| extractor.frames(&s).values))
+                .filter_map(|r| samples(r).ok())
                 .collect();
-            // A row that cannot be decoded is unitise's to report; centroids do not need it.
-            frames.extend(found.into_iter().flatten().flatten());
+            let audio: Vec<&[f32]> = audio.iter().map(Vec::as_slice).collect();
+            frames.extend(extractor.frames_of_all(&audio).into_iter().flat_map(|f| f.values));
             Ok(())
         })?;
-        report(context, i as u64 + 1, unit.inputs.len() as u64)?;
+        report(context, i as u64 + 1, corpus.len() as u64)?;
     }
     let n = frames.len() / dim;
     if n > params.kmeans.max_frames {
@@ -155,22 +179,30 @@ pub fn fit_kmeans(
 /// goes to quarantine.
 pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, UnitsError> {
     let params: UnitiseParams = unit.params()?;
-    let [corpus, centroids] = &unit.inputs[..] else {
+    let [corpus, centroids, weights @ ..] = &unit.inputs[..] else {
         let found = unit.inputs.len();
         return Err(UnitsError::Inputs { found, expected: "a corpus shard and centroids" });
     };
     let kmeans = KMeans::read(&context.path(centroids))?;
-    let tokeniser = Tokeniser::new(&params.name, &params.features, kmeans, &centroids.key)
-        .map_err(UnitsError::Tokeniser)?;
+    let tokeniser = Tokeniser::new(
+        &params.name,
+        &params.features,
+        checkpoint(weights, context).as_ref(),
+        kmeans,
+        &centroids.key,
+        &device(context)?,
+    )
+    .map_err(UnitsError::Tokeniser)?;
     let mut writer = ShardWriter::create(out, &tokeniser.info().to_metadata())?;
     let mut outcome = Outcome::default();
     let (mut total_units, mut total_samples) = (0, 0);
     let corpus = context.path(corpus);
     batches(&corpus, |rows, done, total| {
-        let made: Vec<_> =
-            rows.par_iter().map(|row| samples(row).map(|s| tokeniser.units(&s))).collect();
-        for (row, made) in rows.into_iter().zip(made) {
-            match made {
+        let audio: Vec<_> = rows.par_iter().map(samples).collect();
+        let good: Vec<&[f32]> = audio.iter().flatten().map(Vec::as_slice).collect();
+        let mut units = tokeniser.units(&good).into_iter();
+        for (row, audio) in rows.into_iter().zip(audio) {
+            match audio.map(|_| units.next().unwrap_or_default()) {
                 Ok((units, durations)) => {
                     total_units += units.len();
                     total_samples += u64::from(row.num_samples);

@@ -1,5 +1,9 @@
 //! A tokeniser: feature extractor, centroids and what identifies them together.
 
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use rayon::prelude::*;
 use slam_dataset::Key;
 use slam_dataset::schema::TokeniserInfo;
 
@@ -8,6 +12,15 @@ use crate::kmeans::KMeans;
 
 /// Samples a second of every corpus.
 const RATE_HZ: f64 = 16_000.0;
+
+/// A feature extractor's weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What its files hold, in the order of their names.
+    pub keys: Vec<Key>,
+}
 
 /// Turns samples into units.
 pub struct Tokeniser {
@@ -20,14 +33,17 @@ impl Tokeniser {
     /// Puts a tokeniser together. `centroids` identifies the centroids' content.
     ///
     /// # Errors
-    /// If the features' parameters are out of range, or their size is not the centroids'.
+    /// If the features' parameters are out of range, the checkpoint cannot be used, or the size of a frame is
+    /// not the centroids'.
     pub fn new(
         name: &str,
         features: &FeatureConfig,
+        checkpoint: Option<&Checkpoint>,
         kmeans: KMeans,
         centroids: &Key,
+        device: &Device,
     ) -> Result<Self, String> {
-        let extractor = features.build()?;
+        let extractor = features.build(checkpoint.map(|c| c.folder.as_path()), device)?;
         if extractor.dim() != kmeans.dim() {
             return Err(format!(
                 "frames have {} values and centroids {}; fit centroids on these features",
@@ -37,7 +53,12 @@ impl Tokeniser {
         }
         let params = serde_json::to_value(features).map_err(|e| e.to_string())?;
         let info = TokeniserInfo {
-            identity: Key::of_work("tokeniser", 1, &params, [centroids]),
+            identity: Key::of_work(
+                "tokeniser",
+                1,
+                &params,
+                std::iter::once(centroids).chain(checkpoint.iter().flat_map(|c| &c.keys)),
+            ),
             name: name.to_owned(),
             layer: extractor.layer(),
             k: kmeans.k() as u32,
@@ -51,9 +72,10 @@ impl Tokeniser {
         &self.info
     }
 
-    /// Units and durations (frames) of samples at 16 kHz: a function of the samples alone.
-    pub fn units(&self, samples: &[f32]) -> (Vec<u16>, Vec<u16>) {
-        run_lengths(&self.kmeans.assign(&self.extractor.frames(samples).values))
+    /// Units and durations (frames) of utterances at 16 kHz: each a function of its samples alone.
+    pub fn units(&self, utterances: &[&[f32]]) -> Vec<(Vec<u16>, Vec<u16>)> {
+        let frames = self.extractor.frames_of_all(utterances);
+        frames.par_iter().map(|f| run_lengths(&self.kmeans.assign(&f.values))).collect()
     }
 }
 

@@ -14,10 +14,23 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// The failure has been told as an event; whoever started the process says it to people.
+#[derive(Debug)]
+pub(crate) struct Told;
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a unit of work failed")
+    }
+}
+
+impl std::error::Error for Told {}
+
 /// The exit code of a result; errors go to stderr.
 pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Told>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {}", slam_dataset::work::with_causes(error.as_ref()));
             ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use slam_dataset::work::{self, Progress, WorkError, WorkList};
 use slam_dataset::{Context, Event, Receipt, WorkUnit, stage};
 
-use crate::exit::Interrupted;
+use crate::exit::{Interrupted, Told};
 use crate::{device, signals};
 
 /// Carries out the units at `indices` of a work list, one after the other.
@@ -40,7 +40,7 @@ pub(crate) fn run(plan: &Path, indices: &str, root: &Path, device: &str) -> anyh
             Err(WorkError::Interrupted) => return Err(Interrupted.into()),
             Err(e) => {
                 Event::Failed { index, message: e.to_string() }.print();
-                return Err(e.into());
+                return Err(Told.into());
             }
         }
     }

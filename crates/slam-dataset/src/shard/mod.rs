@@ -6,13 +6,15 @@ mod reader;
 mod writer;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
+
+use crate::publish::PublishError;
 
 pub use reader::{ShardReader, read};
 pub use writer::{ShardWriter, write};
@@ -90,4 +92,21 @@ pub enum ShardError {
         /// Why.
         source: ParquetError,
     },
+    /// The disk refuses it.
+    #[error(transparent)]
+    Disk(#[from] PublishError),
+}
+
+impl ShardError {
+    /// Wraps an error on writing; one of the disk's own says what to do about it.
+    fn write(path: &Path, source: ParquetError) -> Self {
+        let io = match &source {
+            ParquetError::External(e) => e.downcast_ref::<io::Error>().map(io::Error::kind),
+            _ => None,
+        };
+        match io {
+            Some(kind) => PublishError::new(path, kind.into()).into(),
+            None => Self::Write { path: path.to_owned(), source },
+        }
+    }
 }

@@ -49,7 +49,7 @@ impl<T: Row> ShardWriter<T> {
         }
         let writer =
             ArrowWriter::try_new(BufWriter::new(file), T::schema(), Some(properties.build()))
-                .map_err(|source| ShardError::Write { path: path.to_owned(), source })?;
+                .map_err(|e| ShardError::write(path, e))?;
         Ok(Self { path: path.to_owned(), writer, pending: Vec::new(), pending_bytes: 0, rows: 0 })
     }
 
@@ -75,8 +75,7 @@ impl<T: Row> ShardWriter<T> {
             writer.write(&T::to_batch(rows)?)?;
             writer.flush()
         };
-        write(&mut self.writer, &self.pending)
-            .map_err(|source| ShardError::Write { path: self.path.clone(), source })?;
+        write(&mut self.writer, &self.pending).map_err(|e| ShardError::write(&self.path, e))?;
         self.pending.clear();
         self.pending_bytes = 0;
         Ok(())
@@ -88,7 +87,7 @@ impl<T: Row> ShardWriter<T> {
     /// If the last rows or the footer cannot be written.
     pub fn finish(mut self) -> Result<u64, ShardError> {
         self.flush()?;
-        self.writer.close().map_err(|source| ShardError::Write { path: self.path, source })?;
+        self.writer.close().map_err(|e| ShardError::write(&self.path, e))?;
         Ok(self.rows)
     }
 }

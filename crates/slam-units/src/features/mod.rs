@@ -1,8 +1,15 @@
 //! Feature extractors: samples in, frames out.
 
+pub mod hubert;
 mod mfcc;
 
+use std::path::Path;
+
+use burn::tensor::Device;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+pub use hubert::{Hubert, HubertFeatures};
 
 pub use mfcc::{Mfcc, MfccConfig};
 
@@ -45,6 +52,11 @@ pub trait FeatureExtractor: Send + Sync {
 
     /// Frames of an utterance: `floor(samples / hop)` of them.
     fn frames(&self, samples: &[f32]) -> Frames;
+
+    /// Frames of several utterances: each the same as alone.
+    fn frames_of_all(&self, utterances: &[&[f32]]) -> Vec<Frames> {
+        utterances.par_iter().map(|samples| self.frames(samples)).collect()
+    }
 }
 
 /// Which feature extractor, with its parameters: part of a tokeniser's identity.
@@ -53,16 +65,28 @@ pub trait FeatureExtractor: Send + Sync {
 pub enum FeatureConfig {
     /// Mel-frequency cepstral coefficients.
     Mfcc(MfccConfig),
+    /// A HuBERT encoder's hidden states.
+    Hubert(HubertFeatures),
 }
 
 impl FeatureConfig {
-    /// Makes the extractor.
+    /// Makes the extractor. One with weights reads them from the folder `checkpoint`.
     ///
     /// # Errors
-    /// If a parameter is out of its range; the message names it.
-    pub fn build(&self) -> Result<Box<dyn FeatureExtractor>, String> {
-        match self {
-            Self::Mfcc(config) => Ok(Box::new(Mfcc::new(config.clone())?)),
+    /// If a parameter is out of its range or the checkpoint cannot be used; the message names it.
+    pub fn build(
+        &self,
+        checkpoint: Option<&Path>,
+        device: &Device,
+    ) -> Result<Box<dyn FeatureExtractor>, String> {
+        match (self, checkpoint) {
+            (Self::Mfcc(config), _) => Ok(Box::new(Mfcc::new(config.clone())?)),
+            (Self::Hubert(features), Some(folder)) => {
+                Ok(Box::new(Hubert::load(folder, features, device)?))
+            }
+            (Self::Hubert(_), None) => {
+                Err("hubert needs weights: set tokeniser.checkpoint to its folder".into())
+            }
         }
     }
 }

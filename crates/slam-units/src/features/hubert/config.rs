@@ -125,7 +125,10 @@ impl HubertConfig {
             return Err("hidden_size is no multiple of num_conv_pos_embedding_groups".into());
         }
         if !["group", "layer"].contains(&self.feat_extract_norm.as_str()) {
-            return Err(format!("feat_extract_norm is '{}': group or layer", self.feat_extract_norm));
+            return Err(format!(
+                "feat_extract_norm is '{}': group or layer",
+                self.feat_extract_norm
+            ));
         }
         for (field, value) in [
             ("feat_extract_activation", &self.feat_extract_activation),

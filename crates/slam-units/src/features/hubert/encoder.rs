@@ -59,7 +59,11 @@ impl Encoder {
 
     /// Hidden states of projected frames, `[frames, hidden]`: those before the first block, then one a
     /// block, as transformers numbers them. `each` sees them one by one.
-    pub(super) fn forward(&self, x: Tensor<2>, each: &mut dyn FnMut(usize, &Tensor<2>)) -> Tensor<2> {
+    pub(super) fn forward(
+        &self,
+        x: Tensor<2>,
+        each: &mut dyn FnMut(usize, &Tensor<2>),
+    ) -> Tensor<2> {
         let mut x = x.clone() + self.position.forward(x);
         if !self.pre_norm {
             x = self.norm.forward(x);

@@ -140,8 +140,8 @@ impl Frontend {
         };
         let centre = vector(mean.clone());
         let variance = sums(&|x| (x - centre.clone().unsqueeze::<2>()).square());
-        let scale =
-            weight.clone() * vector(variance.iter().map(|v| 1.0 / (v + GROUP_NORM_EPS).sqrt()).collect());
+        let scale = weight.clone()
+            * vector(variance.iter().map(|v| 1.0 / (v + GROUP_NORM_EPS).sqrt()).collect());
         let shift = bias.clone() - centre * scale.clone();
         Some((scale, shift))
     }

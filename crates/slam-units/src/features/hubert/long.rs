@@ -32,7 +32,8 @@ pub(super) fn in_windows(
             a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
         };
         let middle = overlap / 4..(overlap - overlap / 4).max(overlap / 4 + 1);
-        let seam = middle.min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap_or(overlap / 2);
+        let seam =
+            middle.min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap_or(overlap / 2);
         out.truncate((from + seam) * hidden);
         out.extend_from_slice(&next[seam * hidden..]);
         end = to;

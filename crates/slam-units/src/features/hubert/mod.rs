@@ -61,7 +61,6 @@ pub struct Hubert {
     encoder: Encoder,
     config: HubertConfig,
     features: HubertFeatures,
-    device: Device,
 }
 
 /// Names of weight files in the order in which they are looked for.
@@ -113,7 +112,6 @@ impl Hubert {
             encoder: Encoder::load(&source, &config, features.layer)?,
             config,
             features: features.clone(),
-            device: device.clone(),
         })
     }
 
