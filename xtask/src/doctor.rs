@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     data: PathBuf,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("cores      {cores}");
     println!("memory     {}", memory().unwrap_or_else(|| "unknown".into()));
@@ -35,7 +35,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let found = Command::new(tool).arg("--version").output().is_ok();
         println!("{tool:10} {}", if found { "found (optional)" } else { "absent (optional)" });
     }
-    Ok(())
 }
 
 fn memory() -> Option<String> {

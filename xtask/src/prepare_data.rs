@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let path = pipeline_path(&arguments.pipeline)?;
     let mut pipeline = Pipeline::read(&path, false, &common.overrides)?;
     if let Some(folder) = &arguments.input {
-        take_folder(&mut pipeline, folder, arguments.dataset.as_deref())?;
+        take_folder(&mut pipeline, folder, arguments.dataset.as_deref());
     }
     let shards = match &arguments.shards {
         Some(text) => {
@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Puts a folder of recordings in place of the pipeline's datasets.
-fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) -> anyhow::Result<()> {
+fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) {
     let default = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.unwrap_or(if default.is_empty() { "recordings" } else { &default });
     pipeline.datasets = vec![Dataset {
@@ -133,7 +133,6 @@ fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) -> an
     if let Some(fit_on) = &mut pipeline.tokeniser.fit_on {
         name.clone_into(fit_on);
     }
-    Ok(())
 }
 
 /// A pipeline by name or by path.

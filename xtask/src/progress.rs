@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use slam_dataset::Event;
 
 /// How often a line is written where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(60);
+const LINE_EVERY: Duration = Duration::from_mins(1);
 
 /// Shows how far one task is.
 pub(crate) struct Progress {

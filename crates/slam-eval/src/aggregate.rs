@@ -175,7 +175,7 @@ mod tests {
         Score {
             suite: "s".into(),
             id: id.to_string(),
-            kind: if id % 2 == 0 { "even" } else { "odd" }.into(),
+            kind: if id.is_multiple_of(2) { "even" } else { "odd" }.into(),
             positive_nll: positive,
             negative_nll: negative,
             positive_tokens: 4,

@@ -88,7 +88,7 @@ impl RunPlan {
         run: &Path,
         notice: Option<&str>,
     ) -> Self {
-        let run_of = Run { pipeline, plan, root, run };
+        let run_of = Run { pipeline, plan, root, folder: run };
         let mut steps = Vec::new();
         let mut scored = Vec::new();
         let pretrain = run_of.pretrain();
@@ -124,7 +124,7 @@ struct Run<'a> {
     pipeline: &'a Pipeline,
     plan: &'a Plan,
     root: &'a Path,
-    run: &'a Path,
+    folder: &'a Path,
 }
 
 impl Run<'_> {
@@ -145,7 +145,7 @@ impl Run<'_> {
             "model": self.pipeline.model,
             "shards": self.paths(&units),
             "data_key": data_key,
-            "run": self.run.join("pretrain"),
+            "run": self.folder.join("pretrain"),
         });
         let what = json!({"params": training.params, "model": self.pipeline.model});
         let key = Key::of_work("pretrained", 1, &what, [&data_key]);
@@ -158,16 +158,16 @@ impl Run<'_> {
         let keys = units.iter().map(|u| &u.key).chain([policy]);
         let request = json!({
             "params": training.params,
-            "policy": self.run.join("pretrain").join("final"),
+            "policy": self.folder.join("pretrain").join("final"),
             "shards": self.paths(&units),
             "data_key": Key::of_work("preference-data", 1, &json!({}), keys),
-            "run": self.run.join("dpo"),
+            "run": self.folder.join("dpo"),
         });
         Some(RunStep { name: "dpo".into(), command: "dpo", request })
     }
 
     fn scores(&self, name: &str) -> PathBuf {
-        self.run.join("scores").join(format!("{name}.parquet"))
+        self.folder.join("scores").join(format!("{name}.parquet"))
     }
 
     fn evaluate(&self, scored: &Scored) -> Option<RunStep> {
@@ -218,10 +218,10 @@ impl Run<'_> {
             "notice": notice,
             "pipeline": self.pipeline,
             "datasets": datasets,
-            "pretrain": self.pipeline.train.as_ref().map(|_| self.run.join("pretrain")),
-            "dpo": self.pipeline.dpo.as_ref().map(|_| self.run.join("dpo")),
+            "pretrain": self.pipeline.train.as_ref().map(|_| self.folder.join("pretrain")),
+            "dpo": self.pipeline.dpo.as_ref().map(|_| self.folder.join("dpo")),
             "scores": scores,
-            "out": self.run.join("report.html"),
+            "out": self.folder.join("report.html"),
         });
         RunStep { name: "report".into(), command: "report", request }
     }

@@ -108,13 +108,13 @@ impl AdamW {
             index += 1;
             match (p, gradient, m, v) {
                 (ParamMut::D1(p), Some(Value::D1(g)), Value::D1(m), Value::D1(v)) => {
-                    update(p, g, m, v, step)
+                    update(p, g, m, v, step);
                 }
                 (ParamMut::D2(p), Some(Value::D2(g)), Value::D2(m), Value::D2(v)) => {
-                    update(p, g, m, v, step)
+                    update(p, g, m, v, step);
                 }
                 (ParamMut::D3(p), Some(Value::D3(g)), Value::D3(m), Value::D3(v)) => {
-                    update(p, g, m, v, step)
+                    update(p, g, m, v, step);
                 }
                 _ => {}
             }

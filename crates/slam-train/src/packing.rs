@@ -57,13 +57,11 @@ pub fn pack(samples: &[(usize, usize)], context: usize, packing: Packing) -> Vec
             let mut by_room: Vec<Vec<usize>> = vec![Vec::new(); context + 1];
             for piece in pieces {
                 let fit = (piece.length..=context).find(|&room| !by_room[room].is_empty());
-                let (row, room) = match fit.and_then(|r| by_room[r].pop().map(|row| (row, r))) {
-                    Some(found) => found,
-                    None => {
-                        rows.push(Vec::new());
-                        (rows.len() - 1, context)
-                    }
-                };
+                let found = fit.and_then(|room| by_room[room].pop().map(|row| (row, room)));
+                let (row, room) = found.unwrap_or_else(|| {
+                    rows.push(Vec::new());
+                    (rows.len() - 1, context)
+                });
                 rows[row].push(piece);
                 by_room[room - piece.length].push(row);
             }

@@ -179,14 +179,3 @@ pub fn tokeniser_of_model(folder: &Path) -> Result<Option<TokeniserInfo>, TrainE
         Err(e) => Err(TrainError::read(&path, e)),
     }
 }
-
-/// The values of a model's parameters, for tests of exactness.
-#[cfg(test)]
-pub(crate) fn fingerprint(model: &Decoder) -> Key {
-    let mut bytes = Vec::new();
-    model.for_each_param(&mut |name, p| {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.extend(p.to_f32().iter().flat_map(|v| v.to_le_bytes()));
-    });
-    Key::of_bytes(&bytes)
-}

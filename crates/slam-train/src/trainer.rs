@@ -211,15 +211,15 @@ pub(crate) fn train<O: Objective>(
     if let Some(summary) = finished(context.run, key) {
         return Ok(summary);
     }
-    let (mut state, model, mut optimiser) = match state::load(context.run, key, context.device)? {
-        Some((state, model, optimiser)) => (state, model, optimiser),
-        None => {
-            state::clear(context.run)?;
-            let model = start()?;
-            let optimiser = AdamW::new(&model);
-            let state = State { key: key.clone(), spent: Spent::default(), best_validation: None };
-            (state, model, optimiser)
-        }
+    let saved = state::load(context.run, key, context.device)?;
+    let (mut state, model, mut optimiser) = if let Some(saved) = saved {
+        saved
+    } else {
+        state::clear(context.run)?;
+        let model = start()?;
+        let optimiser = AdamW::new(&model);
+        let state = State { key: key.clone(), spent: Spent::default(), best_validation: None };
+        (state, model, optimiser)
     };
     let mut model = model.to_device(&context.device.clone().autodiff());
     model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));

@@ -85,7 +85,7 @@ pub fn run_lengths(labels: &[u16]) -> (Vec<u16>, Vec<u16>) {
     for &label in labels {
         match (units.last(), durations.last_mut()) {
             (Some(&unit), Some(duration)) if unit == label && *duration < u16::MAX => {
-                *duration += 1
+                *duration += 1;
             }
             _ => {
                 units.push(label);

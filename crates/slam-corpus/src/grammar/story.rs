@@ -22,7 +22,7 @@ pub(super) enum Pool {
 pub(super) fn pool(words: &[&str]) -> Pool {
     let digest = Key::of_bytes(words.join(" ").as_bytes());
     let first = u8::from_str_radix(&digest.as_str()[..2], 16).unwrap_or(0);
-    if first % HOLD_OUT == 0 { Pool::HeldOut } else { Pool::Train }
+    if first.is_multiple_of(HOLD_OUT) { Pool::HeldOut } else { Pool::Train }
 }
 
 /// Who, what, where and how of one story.

@@ -71,9 +71,9 @@ impl Chart {
             );
         }
         for (i, line) in lines.iter().enumerate() {
-            let points: String =
-                line.points.iter().map(|p| format!("{:.1},{:.1} ", x.at(p.0), y.at(p.1))).collect();
-            let _ = write!(svg, r#"<polyline class="line{i}" points="{}"/>"#, points.trim_end());
+            let points: Vec<String> =
+                line.points.iter().map(|p| format!("{:.1},{:.1}", x.at(p.0), y.at(p.1))).collect();
+            let _ = write!(svg, r#"<polyline class="line{i}" points="{}"/>"#, points.join(" "));
             if line.points.len() < 2 {
                 let (px, py) = line.points[0];
                 let _ = write!(

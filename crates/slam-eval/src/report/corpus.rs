@@ -1,6 +1,6 @@
 //! What the datasets hold, from their receipts.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde::Serialize;
 use slam_dataset::Receipt;
@@ -48,8 +48,8 @@ pub(super) fn totals(files: &DatasetFiles) -> Result<CorpusTotals, ReportError> 
     Ok(totals)
 }
 
-fn read(shard: &PathBuf) -> Result<Receipt, ReportError> {
-    let error = |message: String| ReportError::Read { path: shard.clone(), message };
+fn read(shard: &Path) -> Result<Receipt, ReportError> {
+    let error = |message: String| ReportError::Read { path: shard.to_owned(), message };
     Receipt::read(shard)
         .map_err(|e| error(e.to_string()))?
         .ok_or_else(|| error("the shard has no receipt".into()))

@@ -39,8 +39,11 @@ pub(super) struct Training {
     charts: Vec<Chart>,
 }
 
-/// Curves of pre-training and of DPO: title, unit, and the metrics drawn together.
-const CURVES: [(&str, &str, &[(&str, &str)]); 5] = [
+/// A chart's title, its unit, and the metrics drawn together with their labels.
+type Curves = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Curves of pre-training and of DPO.
+const CURVES: [Curves; 5] = [
     ("Loss", "nats a token or pair", &[("loss", "training"), ("val_loss", "validation")]),
     ("Learning rate", "", &[("lr", "learning rate")]),
     ("Speed", "tokens a second", &[("tokens_per_second", "tokens a second")]),

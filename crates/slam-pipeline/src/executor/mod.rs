@@ -135,13 +135,12 @@ impl Executor for Local {
                         for _ in 0..self.tries.max(1) {
                             match self.run_unit(list, index, cancel, &events) {
                                 End::Done => message = None,
-                                End::Failed(m) => message = Some(m),
                                 End::Died(m) if !cancel.load(Ordering::Relaxed) => {
                                     tracing::warn!(index, "{m}");
                                     message = Some(m);
                                     continue;
                                 }
-                                End::Died(m) => message = Some(m),
+                                End::Failed(m) | End::Died(m) => message = Some(m),
                             }
                             break;
                         }

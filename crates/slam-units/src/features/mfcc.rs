@@ -3,6 +3,7 @@
 use std::f32::consts::PI;
 use std::sync::Arc;
 
+use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 use serde::{Deserialize, Serialize};
 
@@ -117,7 +118,7 @@ impl Mfcc {
             }
             if self.fft.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err() {
                 // The buffers are the plan's own, so their lengths always fit.
-                spectrum.fill(Default::default());
+                spectrum.fill(Complex::default());
             }
             for (energy, (first, weights)) in energies.iter_mut().zip(&self.filters) {
                 let power: f32 =

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// What a HuBERT's `config.json` says about its shape; what does not bear on inference is ignored.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields are those of config.json")]
 pub struct HubertConfig {
     model_type: String,
     /// Width of the transformer.
@@ -151,7 +152,7 @@ impl HubertConfig {
 
     /// Samples that one frame of the frontend sees.
     pub fn receptive_field(&self) -> Option<usize> {
-        let layers = self.conv_kernel.iter().zip(&self.conv_stride).rev();
-        layers.fold(Some(1usize), |seen, (k, s)| (seen? - 1).checked_mul(*s)?.checked_add(*k))
+        let mut layers = self.conv_kernel.iter().zip(&self.conv_stride).rev();
+        layers.try_fold(1usize, |seen, (k, s)| (seen - 1).checked_mul(*s)?.checked_add(*k))
     }
 }
