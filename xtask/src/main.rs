@@ -3,10 +3,12 @@
 //! This program plans work, builds the worker for this machine, runs it as child processes and shows how
 //! far it is. It knows no tensors and no audio, so that it compiles in seconds.
 
+mod convert;
 mod demo;
 mod doctor;
 mod evaluate;
 mod exit;
+mod generate;
 mod interrupt;
 mod prepare_data;
 mod progress;
@@ -46,6 +48,12 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Write a run's report again and print its table
     Report(report::Arguments),
+    /// Continue spoken prompts
+    Generate(generate::Arguments),
+    /// Write checkpoints and units in the forms of other programs
+    Export(convert::Export),
+    /// Read checkpoints and units of other programs
+    Import(convert::Import),
     /// List, check and rebuild shards
     Shards(shards::Arguments),
     /// All tests of the project: the README's test command
@@ -72,6 +80,9 @@ fn main() -> ExitCode {
         Command::Train(a) => train::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Report(a) => report::run(&a),
+        Command::Generate(a) => generate::run(&a),
+        Command::Export(a) => convert::export(&a),
+        Command::Import(a) => convert::import(&a),
         Command::Shards(a) => shards::run(&a),
         Command::Test(a) => test::run(&a),
     };

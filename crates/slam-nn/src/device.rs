@@ -1,6 +1,6 @@
 //! Devices by name: what `--device` takes, and how it is opened without a crash.
 
-use burn::tensor::Device;
+pub use burn::tensor::Device;
 use std::fmt;
 use std::str::FromStr;
 

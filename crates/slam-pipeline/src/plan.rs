@@ -19,6 +19,8 @@ const FOLDER_SHARD_BYTES: u64 = 256 << 20;
 pub struct Plan {
     /// The stages.
     pub stages: Vec<StagePlan>,
+    /// What the tokeniser is made of: its centroids, then its weights.
+    pub tokeniser: Vec<Input>,
 }
 
 /// One stage over one dataset.
@@ -92,6 +94,7 @@ impl Plan {
         }
         plan.stages.extend(tokenised);
         plan.stages.extend(last);
+        plan.tokeniser = fitted;
         Ok(plan)
     }
 

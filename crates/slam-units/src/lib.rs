@@ -6,6 +6,7 @@
 
 pub mod features;
 pub mod kmeans;
+pub mod slamkit;
 mod stages;
 mod tokeniser;
 

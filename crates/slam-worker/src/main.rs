@@ -3,8 +3,11 @@
 //! It is started by an executor or by `cargo xtask`, says what it does as JSON lines on standard output
 //! (`slam_dataset::Event`) and talks to people on standard error.
 
+mod card;
+mod convert;
 mod device;
 mod exit;
+mod generate;
 mod runs;
 mod signals;
 mod stages;
@@ -52,6 +55,10 @@ enum Command {
     Evaluate(Request),
     /// Write a run's report
     Report(Request),
+    /// Continue spoken prompts
+    Generate(Request),
+    /// Write checkpoints and unit shards in other programs' forms, or read them
+    Convert(Request),
 }
 
 #[derive(clap::Args)]
@@ -80,6 +87,8 @@ fn main() -> ExitCode {
         Command::Dpo(r) => runs::dpo(&r.request, &r.device),
         Command::Evaluate(r) => runs::evaluate(&r.request, &r.device),
         Command::Report(r) => runs::report(&r.request),
+        Command::Generate(r) => generate::run(&r.request, &r.device),
+        Command::Convert(r) => convert::run(&r.request),
     };
     exit::code(result)
 }

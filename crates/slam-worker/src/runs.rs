@@ -58,7 +58,8 @@ struct EvaluateRequest {
     out: PathBuf,
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+/// Reads a request file.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let bytes = fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is no request", path.display()))
 }

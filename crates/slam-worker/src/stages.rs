@@ -82,7 +82,7 @@ fn execute(unit: &WorkUnit, context: &Context<'_>) -> Result<Receipt, WorkError>
     }
 }
 
-fn tools() -> BTreeMap<String, String> {
+pub(crate) fn tools() -> BTreeMap<String, String> {
     BTreeMap::from([("slam".to_owned(), env!("CARGO_PKG_VERSION").to_owned())])
 }
 

@@ -7,6 +7,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// Values of a pickle at most; the index of a checkpoint of a thousand tensors has some 30,000.
+const LIMIT: usize = 1 << 20;
+
 /// Index of a node in its [`Pickle`].
 pub type Id = usize;
 
@@ -109,7 +112,12 @@ impl Pickle {
             marks: Vec::new(),
             memo: BTreeMap::new(),
         };
-        while !machine.step(hook)? {}
+        while !machine.step(hook)? {
+            // An opcode of one byte makes a node of many: what memory a file takes must not be its choice.
+            if machine.out.nodes.len().max(machine.stack.len()).max(machine.marks.len()) > LIMIT {
+                return Err(format!("the pickle has more than {LIMIT} values"));
+            }
+        }
         machine.out.root = machine.pop()?;
         machine.out.end = machine.at;
         Ok(machine.out)

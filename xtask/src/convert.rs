@@ -1,0 +1,265 @@
+//! `cargo xtask export` and `import`: checkpoints and units in the forms of other programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use slam_dataset::work::Input;
+use slam_dataset::{Key, ShardName, WorkUnit, stage};
+use slam_pipeline::run::RunStep;
+
+use crate::exit::Failure;
+use crate::prepare_data::Common;
+use crate::steps::Runner;
+use crate::worker::Programs;
+
+/// Write checkpoints and units in the forms of other programs.
+#[derive(clap::Args)]
+pub(crate) struct Export {
+    #[command(subcommand)]
+    form: ExportForm,
+}
+
+#[derive(clap::Subcommand)]
+enum ExportForm {
+    /// A checkpoint for transformers' AutoModelForCausalLM, with tokenizer and model card
+    Hf {
+        /// The checkpoint's folder
+        checkpoint: PathBuf,
+        /// The folder to write
+        #[arg(long)]
+        out: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A checkpoint for slamkit's UnitLM, or a unit dataset as slamkit's JSON lines
+    Slamkit {
+        /// A checkpoint's folder, or a dataset's name
+        source: PathBuf,
+        /// The folder or file to write
+        #[arg(long)]
+        out: PathBuf,
+        /// Of a dataset: tokens (<Un3><Un49>…) in place of units with durations
+        #[arg(long)]
+        tokens: bool,
+        /// Of a dataset: the tokeniser's name [default: the only one there is]
+        #[arg(long)]
+        tokeniser: Option<String>,
+        /// The data root
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Read checkpoints and units of other programs.
+#[derive(clap::Args)]
+pub(crate) struct Import {
+    #[command(subcommand)]
+    form: ImportForm,
+}
+
+#[derive(clap::Subcommand)]
+enum ImportForm {
+    /// A text model of Hugging Face as the start of a unit model (TWIST)
+    Hf {
+        /// The text model's folder: config.json and safetensors or torch weights
+        text_model: PathBuf,
+        /// The folder to write
+        #[arg(long)]
+        out: PathBuf,
+        /// Units of the vocabulary
+        #[arg(long, default_value_t = 500)]
+        units: usize,
+        /// Base of the rotary frequencies [default: the text model's]
+        #[arg(long)]
+        rope_theta: Option<f64>,
+        /// Positions [default: the text model's]
+        #[arg(long)]
+        max_positions: Option<usize>,
+        /// Tensors that the checkpoint may have and the model does not know
+        #[arg(long, value_delimiter = ',')]
+        allow_unexpected: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A checkpoint of slamkit, or its JSON lines as a unit dataset
+    Slamkit {
+        /// A checkpoint's folder, or a file of JSON lines
+        source: PathBuf,
+        /// Of a checkpoint: the folder to write
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Of JSON lines: the dataset's name
+        #[arg(long)]
+        dataset: Option<String>,
+        /// Of JSON lines: the name of the tokeniser that made them
+        #[arg(long, default_value = "hubert-25hz")]
+        tokeniser: String,
+        /// Of JSON lines: how many units the tokeniser has
+        #[arg(long, default_value_t = 500)]
+        k: u32,
+        /// Of JSON lines: the tokeniser's frames a second
+        #[arg(long, default_value_t = 25.0)]
+        units_per_second: f64,
+        /// Of JSON lines: the split of the rows
+        #[arg(long, default_value = "train")]
+        split: String,
+        /// The data root
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+pub(crate) fn export(arguments: &Export) -> anyhow::Result<()> {
+    match &arguments.form {
+        ExportForm::Hf { checkpoint, out, common } => {
+            let request = json!({
+                "what": "checkpoint", "checkpoint": checkpoint, "out": out, "form": "hugging-face",
+            });
+            convert("export", request, common)
+        }
+        ExportForm::Slamkit { source, out, common, .. } if source.join("config.json").is_file() => {
+            let request = json!({
+                "what": "checkpoint", "checkpoint": source, "out": out, "form": "slamkit",
+            });
+            convert("export", request, common)
+        }
+        ExportForm::Slamkit { source, out, tokens, tokeniser, data, common } => {
+            let shards = unit_shards(&data.join(source), tokeniser.as_deref())?;
+            let form = if *tokens { "tokens" } else { "features" };
+            let request = json!({"what": "units", "shards": shards, "form": form, "out": out});
+            convert("export", request, common)
+        }
+    }
+}
+
+pub(crate) fn import(arguments: &Import) -> anyhow::Result<()> {
+    match &arguments.form {
+        ImportForm::Hf {
+            text_model,
+            out,
+            units,
+            rope_theta,
+            max_positions,
+            allow_unexpected,
+            common,
+        } => {
+            let request = json!({
+                "what": "twist",
+                "text_model": text_model,
+                "out": out,
+                "units": units,
+                "rope_theta": rope_theta,
+                "max_positions": max_positions,
+                "allow_unexpected": allow_unexpected,
+            });
+            convert("import", request, common)
+        }
+        ImportForm::Slamkit { source, out, common, .. } if source.is_dir() => {
+            let out = out.as_ref().ok_or_else(|| {
+                Failure::Usage("a checkpoint needs --out, the folder to write".into())
+            })?;
+            let request = json!({
+                "what": "checkpoint", "checkpoint": source, "out": out, "form": "slamkit",
+            });
+            convert("import", request, common)
+        }
+        ImportForm::Slamkit {
+            source,
+            dataset,
+            tokeniser,
+            k,
+            units_per_second,
+            split,
+            data,
+            common,
+            ..
+        } => {
+            let dataset = dataset.as_ref().ok_or_else(|| {
+                Failure::Usage("JSON lines need --dataset, a name for what they hold".into())
+            })?;
+            let key = Key::of_file(source)
+                .with_context(|| format!("failed to read {}", source.display()))?;
+            let shard = ShardName::new(0, 1);
+            let params = json!({
+                "tokeniser": tokeniser, "k": k, "units_per_second": units_per_second, "split": split,
+            });
+            let folder = PathBuf::from(dataset).join(stage::UNITISE.folder()).join(tokeniser);
+            let unit = WorkUnit::new(
+                stage::UNITISE.name,
+                stage::UNITISE.version,
+                shard,
+                params,
+                vec![Input { path: std::path::absolute(source)?, key }],
+                folder.join(format!("{shard}.{}", stage::UNITISE.extension)),
+            );
+            convert("import", json!({"what": "lines", "unit": unit, "root": data}), common)
+        }
+    }
+}
+
+fn convert(name: &str, request: Value, common: &Common) -> anyhow::Result<()> {
+    let folder = tempdir()?;
+    let runner = Runner {
+        worker: Programs::worker_alone(&common.device)?.slam,
+        device: common.device.clone(),
+        run: folder.clone(),
+        json: common.json,
+        resume: "the same command".into(),
+    };
+    let result = runner.run(&RunStep { name: name.into(), command: "convert", request });
+    let _ = fs::remove_dir_all(folder);
+    println!("{}", result?.text);
+    Ok(())
+}
+
+/// A folder for the request.
+fn tempdir() -> anyhow::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("slam-convert-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// The unit shards of a dataset.
+fn unit_shards(dataset: &Path, tokeniser: Option<&str>) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = dataset.join(stage::UNITISE.folder());
+    let list = |path: &Path| -> anyhow::Result<Vec<PathBuf>> {
+        let mut found = fs::read_dir(path)
+            .with_context(|| format!("there are no units in {}", path.display()))?
+            .map(|e| Ok(e?.path()))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        found.sort();
+        Ok(found)
+    };
+    let folder = match tokeniser {
+        Some(name) => folder.join(name),
+        None => match &list(&folder)?[..] {
+            [only] => only.clone(),
+            several => {
+                let names: Vec<_> =
+                    several.iter().filter_map(|p| p.file_name()?.to_str()).collect();
+                let message = format!(
+                    "there are several tokenisers: choose one of {} with --tokeniser",
+                    names.join(", ")
+                );
+                return Err(Failure::Usage(message).into());
+            }
+        },
+    };
+    let shards: Vec<PathBuf> = list(&folder)?
+        .into_iter()
+        .filter(|p| {
+            let stem = p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            stem.parse::<ShardName>().is_ok() && p.extension().is_some_and(|e| e == "parquet")
+        })
+        .collect();
+    if shards.is_empty() {
+        bail!("there are no unit shards in {}", folder.display());
+    }
+    Ok(shards)
+}
