@@ -28,7 +28,7 @@ pub struct IngestParams {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Source {
-    /// Audio files, one utterance each; ids are paths without their ending.
+    /// Audio files, one utterance each; ids are paths below the folder.
     Folder {
         /// The split of every row.
         #[serde(default = "train")]
