@@ -6,9 +6,11 @@
 
 pub mod features;
 pub mod kmeans;
+mod prefetch;
 pub mod slamkit;
 mod stages;
 mod tokeniser;
 
+pub use prefetch::prefetch;
 pub use stages::{UnitsError, fit_kmeans, unitise};
 pub use tokeniser::{Checkpoint, Tokeniser, run_lengths};

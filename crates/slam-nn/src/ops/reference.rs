@@ -205,3 +205,23 @@ pub fn sum_of_squares<const D: usize>(x: &Tensor<D>) -> f64 {
     let data: TensorData = (x.clone() * x).sum().into_data();
     data.iter::<f64>().next().unwrap_or(0.0)
 }
+
+/// See [`super::conv1d`].
+pub fn conv1d(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    activation: super::Activation,
+) -> Tensor<2> {
+    let ([_, channels], [outputs, width]) = (x.dims(), weight.dims());
+    let kernel = width / channels;
+    let weight = weight.reshape([outputs, kernel, channels]).swap_dims(1, 2);
+    let options = ConvOptions::new([stride], [0], [1], 1);
+    let y: Tensor<3> = module::conv1d(x.transpose().unsqueeze(), weight, bias, options);
+    let y = y.squeeze_dim::<2>(0).transpose();
+    match activation {
+        super::Activation::None => y,
+        super::Activation::Gelu => gelu(y),
+    }
+}

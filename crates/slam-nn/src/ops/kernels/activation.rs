@@ -82,6 +82,19 @@ pub(in crate::ops) fn gelu_forward(x: &[f32]) -> Vec<f32> {
 }
 
 multiversion! {
+    fn gelu_in_place_part(x: &mut [f32]) {
+        for x in x {
+            *x *= normal_cdf(*x);
+        }
+    }
+}
+
+/// `x Φ(x)` where it stands.
+pub(in crate::ops) fn gelu_in_place(x: &mut [f32]) {
+    x.par_chunks_mut(TASK).for_each(gelu_in_place_part);
+}
+
+multiversion! {
     fn gelu_backward_part(x: &[f32], g: &mut [f32]) {
         /// 1 / sqrt(2 pi)
         const DENSITY: f32 = 0.398_942_3;

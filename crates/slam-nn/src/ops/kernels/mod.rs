@@ -8,6 +8,7 @@ mod simd;
 pub(super) mod activation;
 pub(super) mod adamw;
 pub(super) mod attention;
+pub(super) mod convolution;
 pub(super) mod matrix;
 pub(super) mod nll;
 pub(super) mod norm;

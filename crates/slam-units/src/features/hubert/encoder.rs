@@ -1,10 +1,10 @@
 //! The transformer: projection, positional convolution and blocks.
 
 use burn::tensor::{Device, Int, Tensor};
-use slam_nn::ops;
+use slam_nn::ops::{self, Activation};
 
 use super::config::HubertConfig;
-use super::weights::{LayerNorm, Linear, Source};
+use super::weights::{Convolution, LayerNorm, Linear, Source};
 
 /// The epsilon of torch's `BatchNorm1d`.
 const BATCH_NORM_EPS: f32 = 1e-5;
@@ -86,7 +86,7 @@ impl Encoder {
 
 /// A grouped convolution over neighbouring frames that stands for positions.
 struct PositionalConvolution {
-    groups: Vec<Linear>,
+    groups: Vec<Convolution>,
     kernel: usize,
     /// Factor and summand per channel of a batch norm in inference.
     batch_norm: Option<(Tensor<1>, Tensor<1>)>,
@@ -105,7 +105,7 @@ impl PositionalConvolution {
             .map(|g| {
                 let part = &values[g * size..(g + 1) * size];
                 let bias = bias.clone().narrow(0, g * width, width);
-                Linear::convolution(source, part, [width, width, kernel], Some(bias))
+                Convolution::new(source, part, [width, width, kernel], Some(bias), 1)
             })
             .collect();
         let batch_norm = config
@@ -167,7 +167,7 @@ impl PositionalConvolution {
         let width = hidden / self.groups.len();
         let parts = self.groups.iter().enumerate().map(|(g, group)| {
             let part = padded.clone().narrow(1, g * width, width);
-            group.forward(ops::windows(part, self.kernel, 1))
+            group.forward(part, Activation::None)
         });
         let out = Tensor::cat(parts.collect(), 1);
         debug_assert_eq!(out.dims(), [time, hidden]);

@@ -1,40 +1,44 @@
 //! The convolutional frontend: samples to frames, in chunks, with the result of one pass over everything.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use slam_nn::ops;
+use slam_nn::ops::{self, Activation};
 
 use super::config::HubertConfig;
-use super::weights::{LayerNorm, Linear, Source};
+use super::weights::{Convolution, LayerNorm, Source};
 
 /// Frames that are computed at once: bounds memory (25 s at 25 Hz).
 const CHUNK: usize = 640;
-/// The epsilon of torch's `GroupNorm` as HuBERT uses it.
-const GROUP_NORM_EPS: f64 = 1e-5;
+/// The epsilon of torch's norms, which HuBERT's frontend leaves as it is.
+const NORM_EPS: f64 = 1e-5;
 
 /// The stack of convolutions.
 pub(super) struct Frontend {
-    layers: Vec<Convolution>,
+    layers: Vec<Layer>,
+    /// The first convolution's group norm.
+    group_norm: Option<GroupNorm>,
     hop: usize,
     receptive_field: usize,
     device: Device,
 }
 
-struct Convolution {
-    linear: Linear,
-    kernel: usize,
-    stride: usize,
-    norm: Norm,
+struct Layer {
+    convolution: Convolution,
+    /// Each frame over its channels.
+    norm: Option<LayerNorm>,
 }
 
-enum Norm {
-    None,
-    /// Each frame over its channels.
-    Layer(LayerNorm),
-    /// Each channel over the whole utterance (a group norm with a group a channel).
-    Group {
-        weight: Tensor<1>,
-        bias: Tensor<1>,
-    },
+/// Each channel over the whole utterance (a group norm with a group a channel), before the first GELU.
+///
+/// What is normalised is a linear function of the samples, so its mean and variance follow from those of the
+/// windows: `w·μ + b` and `wᵀΣw`. The norm then becomes part of the convolution's weights.
+struct GroupNorm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// The convolution's weight `[channels, kernel]` and bias.
+    convolution: Vec<f32>,
+    convolution_bias: Vec<f32>,
+    kernel: usize,
+    stride: usize,
 }
 
 impl Frontend {
@@ -44,34 +48,42 @@ impl Frontend {
         device: &Device,
     ) -> Result<Self, String> {
         let mut layers = Vec::new();
+        let mut group_norm = None;
         let mut input = 1;
         for (i, &output) in config.conv_dim.iter().enumerate() {
             let name = format!("feature_extractor.conv_layers.{i}");
             let (kernel, stride) = (config.conv_kernel[i], config.conv_stride[i]);
             let shape = [output, input, kernel];
             let values = source.values(&format!("{name}.conv.weight"), &shape)?;
-            let bias = config
-                .conv_bias
-                .then(|| source.vector(&format!("{name}.conv.bias"), output))
-                .transpose()?;
+            let bias_name = format!("{name}.conv.bias");
+            let bias = config.conv_bias.then(|| source.vector(&bias_name, output)).transpose()?;
+            let convolution = Convolution::new(source, &values, shape, bias, stride);
             let norm_name = format!("{name}.layer_norm");
-            let norm = if config.feat_extract_norm == "layer" {
-                Norm::Layer(LayerNorm::load(source, &norm_name, output, 1e-5)?)
+            let mut norm = None;
+            if config.feat_extract_norm == "layer" {
+                norm = Some(LayerNorm::load(source, &norm_name, output, NORM_EPS)?);
             } else if i == 0 {
-                Norm::Group {
-                    weight: source.vector(&format!("{norm_name}.weight"), output)?,
-                    bias: source.vector(&format!("{norm_name}.bias"), output)?,
-                }
-            } else {
-                Norm::None
-            };
-            let linear = Linear::convolution(source, &values, shape, bias);
-            layers.push(Convolution { linear, kernel, stride, norm });
+                let convolution_bias = if config.conv_bias {
+                    source.values(&bias_name, &[output])?
+                } else {
+                    vec![0.0; output]
+                };
+                group_norm = Some(GroupNorm {
+                    weight: source.values(&format!("{norm_name}.weight"), &[output])?,
+                    bias: source.values(&format!("{norm_name}.bias"), &[output])?,
+                    convolution: values,
+                    convolution_bias,
+                    kernel,
+                    stride,
+                });
+            }
+            layers.push(Layer { convolution, norm });
             input = output;
         }
         let overflow = "the strides overflow";
         Ok(Self {
             layers,
+            group_norm,
             hop: config.hop().ok_or(overflow)?,
             receptive_field: config.receptive_field().ok_or(overflow)?,
             device: device.clone(),
@@ -85,70 +97,78 @@ impl Frontend {
 
     /// Frames of samples, `[frames, channels]`; there must be at least one.
     pub(super) fn forward(&self, samples: &[f32]) -> Tensor<2> {
-        let statistics = self.statistics(samples);
+        let normalised = self.group_norm.as_ref().map(|norm| {
+            let (scale, shift) = norm.scale_and_shift(samples);
+            let vector = |values: Vec<f32>| {
+                let size = values.len();
+                Tensor::from_data(TensorData::new(values, [size]), &self.device)
+            };
+            self.layers[0].convolution.scaled(vector(scale), vector(shift))
+        });
         let count = self.frames(samples.len());
         let chunks = (0..count).step_by(CHUNK).map(|first| {
             let last = (first + CHUNK).min(count) - 1;
             let part = &samples[first * self.hop..last * self.hop + self.receptive_field];
-            let mut x = self.column(part);
-            for layer in &self.layers {
-                x = layer.convolve(x);
-                x = match &layer.norm {
-                    Norm::None => x,
-                    Norm::Layer(norm) => norm.forward(x),
-                    Norm::Group { .. } => match &statistics {
-                        Some((scale, shift)) => {
-                            x * scale.clone().unsqueeze::<2>() + shift.clone().unsqueeze::<2>()
-                        }
-                        None => x,
-                    },
+            let data = TensorData::new(part.to_vec(), [part.len(), 1]);
+            let mut x = Tensor::<2>::from_data(data, &self.device);
+            for (i, layer) in self.layers.iter().enumerate() {
+                let convolution = match &normalised {
+                    Some(normalised) if i == 0 => normalised,
+                    _ => &layer.convolution,
                 };
-                x = ops::gelu(x);
+                x = match &layer.norm {
+                    Some(norm) => ops::gelu(norm.forward(convolution.forward(x, Activation::None))),
+                    None => convolution.forward(x, Activation::Gelu),
+                };
             }
             x
         });
         Tensor::cat(chunks.collect(), 0)
     }
+}
 
-    fn column(&self, samples: &[f32]) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(samples.to_vec(), [samples.len(), 1]), &self.device)
-    }
-
-    /// The first convolution's group norm as a factor and a summand per channel, from the mean and the
-    /// variance over the whole utterance; `None` where there is no group norm.
-    fn statistics(&self, samples: &[f32]) -> Option<(Tensor<1>, Tensor<1>)> {
-        let first = self.layers.first()?;
-        let Norm::Group { weight, bias } = &first.norm else { return None };
-        let count = samples.len().checked_sub(first.kernel)? / first.stride + 1;
-        // Chunks do not overlap here: every frame of the first convolution counts once.
-        let step = CHUNK * self.hop / first.stride;
-        let sums = |f: &dyn Fn(Tensor<2>) -> Tensor<2>| -> Vec<f64> {
-            let mut total = vec![0.0; weight.dims()[0]];
-            for from in (0..count).step_by(step) {
-                let to = (from + step).min(count) - 1;
-                let part = &samples[from * first.stride..to * first.stride + first.kernel];
-                let sum = f(first.convolve(self.column(part))).sum_dim(0).into_data();
-                total.iter_mut().zip(sum.iter::<f64>()).for_each(|(t, s)| *t += s);
-            }
-            total.iter().map(|t| t / count as f64).collect()
-        };
-        let mean = sums(&|x| x);
-        let vector = |values: Vec<f64>| -> Tensor<1> {
-            let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
-            let size = values.len();
-            Tensor::from_data(TensorData::new(values, [size]), &self.device)
-        };
-        let centre = vector(mean.clone());
-        let variance = sums(&|x| (x - centre.clone().unsqueeze::<2>()).square());
-        let scale = weight.clone()
-            * vector(variance.iter().map(|v| 1.0 / (v + GROUP_NORM_EPS).sqrt()).collect());
-        let shift = bias.clone() - centre * scale.clone();
-        Some((scale, shift))
+impl GroupNorm {
+    /// What the norm multiplies each channel of the convolution with, and what it adds then.
+    fn scale_and_shift(&self, samples: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let Self { kernel, stride, .. } = *self;
+        let (mean, covariance) = moments(samples, kernel, stride);
+        let channels = self.convolution.chunks_exact(kernel).zip(&self.convolution_bias);
+        let norms = self.weight.iter().zip(&self.bias);
+        channels
+            .zip(norms)
+            .map(|((w, &b), (&gamma, &beta))| {
+                let w = |i: usize| f64::from(w[i]);
+                let centre = (0..kernel).map(|i| w(i) * mean[i]).sum::<f64>() + f64::from(b);
+                let variance: f64 = (0..kernel)
+                    .flat_map(|i| (0..kernel).map(move |j| (i, j)))
+                    .map(|(i, j)| w(i) * w(j) * covariance[i * kernel + j])
+                    .sum();
+                let scale = f64::from(gamma) / (variance.max(0.0) + NORM_EPS).sqrt();
+                (scale as f32, (f64::from(beta) - centre * scale) as f32)
+            })
+            .unzip()
     }
 }
 
-impl Convolution {
-    fn convolve(&self, x: Tensor<2>) -> Tensor<2> {
-        self.linear.forward(ops::windows(x, self.kernel, self.stride))
+/// Mean `[kernel]` and covariance `[kernel, kernel]` of the windows of a sequence, in double precision.
+fn moments(samples: &[f32], kernel: usize, stride: usize) -> (Vec<f64>, Vec<f64>) {
+    let windows = || samples.windows(kernel).step_by(stride);
+    let count = windows().len().max(1) as f64;
+    let mut mean = vec![0.0; kernel];
+    for window in windows() {
+        mean.iter_mut().zip(window).for_each(|(m, x)| *m += f64::from(*x));
     }
+    mean.iter_mut().for_each(|m| *m /= count);
+    let mut covariance = vec![0.0; kernel * kernel];
+    let mut centred = vec![0.0; kernel];
+    for window in windows() {
+        for ((c, x), m) in centred.iter_mut().zip(window).zip(&mean) {
+            *c = f64::from(*x) - m;
+        }
+        for (row, a) in covariance.chunks_exact_mut(kernel).zip(&centred) {
+            row.iter_mut().zip(&centred).for_each(|(sum, b)| *sum += a * b);
+        }
+    }
+    covariance.iter_mut().for_each(|c| *c /= count);
+    (mean, covariance)
 }

@@ -1,7 +1,7 @@
 //! Parameters of a HuBERT checkpoint by name, with the shapes they must have.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use slam_nn::ops;
+use slam_nn::ops::{self, Activation};
 use slam_nn::weights::Weights;
 
 /// A checkpoint's tensors on a device.
@@ -56,12 +56,27 @@ impl Linear {
         Ok(Self { weight, bias: Some(source.vector(&format!("{name}.bias"), output)?) })
     }
 
-    /// A convolution's weight `[output, input, kernel]` for rows made by [`ops::windows`].
-    pub(super) fn convolution(
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        ops::linear(x, self.weight.clone(), self.bias.clone())
+    }
+}
+
+/// A convolution over time, channels last.
+#[derive(Clone, Debug)]
+pub(super) struct Convolution {
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+}
+
+impl Convolution {
+    /// A weight `[output, input, kernel]`, as torch has it.
+    pub(super) fn new(
         source: &Source<'_>,
         values: &[f32],
         [output, input, kernel]: [usize; 3],
         bias: Option<Tensor<1>>,
+        stride: usize,
     ) -> Self {
         let mut rows = Vec::with_capacity(values.len());
         for o in 0..output {
@@ -69,11 +84,22 @@ impl Linear {
                 rows.extend((0..input).map(|i| values[(o * input + i) * kernel + k]));
             }
         }
-        Self { weight: source.matrix(rows, [output, kernel * input]), bias }
+        Self { weight: source.matrix(rows, [output, kernel * input]), bias, stride }
     }
 
-    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        ops::linear(x, self.weight.clone(), self.bias.clone())
+    /// `[time, input]` to `[frames, output]`.
+    pub(super) fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        ops::conv1d(x, self.weight.clone(), self.bias.clone(), self.stride, activation)
+    }
+
+    /// The same convolution with its result scaled and shifted, channel by channel.
+    pub(super) fn scaled(&self, scale: Tensor<1>, shift: Tensor<1>) -> Self {
+        let bias = match &self.bias {
+            Some(bias) => bias.clone() * scale.clone() + shift,
+            None => shift,
+        };
+        let weight = self.weight.clone() * scale.unsqueeze_dim::<2>(1);
+        Self { weight, bias: Some(bias), stride: self.stride }
     }
 }
 
