@@ -3,6 +3,7 @@
 //! This program plans work, builds the worker for this machine, runs it as child processes and shows how
 //! far it is. It knows no tensors and no audio, so that it compiles in seconds.
 
+mod bench;
 mod convert;
 mod demo;
 mod doctor;
@@ -56,6 +57,8 @@ enum Command {
     Import(convert::Import),
     /// List, check and rebuild shards
     Shards(shards::Arguments),
+    /// Speed of a part of the project beside its peer in Python
+    Bench(bench::Arguments),
     /// All tests of the project: the README's test command
     Test(test::Arguments),
 }
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Export(a) => convert::export(&a),
         Command::Import(a) => convert::import(&a),
         Command::Shards(a) => shards::run(&a),
+        Command::Bench(a) => bench::run(&a),
         Command::Test(a) => test::run(&a),
     };
     exit::code(result)
