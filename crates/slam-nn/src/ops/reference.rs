@@ -2,7 +2,8 @@
 //! runs on devices and element types that have no kernel of their own.
 
 use super::AdamWStep;
-use burn::tensor::{DType, Int, Tensor, TensorData, activation};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Int, Tensor, TensorData, activation, module};
 
 /// Rows of logits that [`token_nll`] makes at a time.
 const NLL_ROWS: usize = 1024;
