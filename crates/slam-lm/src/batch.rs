@@ -16,6 +16,9 @@ pub struct TokenBatch {
     pub positions: Tensor<2, Int>,
     /// Index in the row of the first token of each token's segment; a padding token sees itself.
     pub starts: Tensor<2, Int>,
+    /// Index in the row behind the last token that each token sees, where that is not the token
+    /// itself.
+    pub ends: Option<Tensor<2, Int>>,
 }
 
 impl TokenBatch {
@@ -45,6 +48,7 @@ impl TokenBatch {
             input_ids: int_tensor(ids, shape, device),
             positions: int_tensor(positions, shape, device),
             starts: int_tensor(starts, shape, device),
+            ends: None,
         }
     }
 

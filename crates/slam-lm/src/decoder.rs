@@ -196,7 +196,7 @@ impl Decoder {
     fn hidden_flat(&self, batch: &TokenBatch) -> Tensor<2> {
         let mut x = self.embed(&batch.input_ids, &batch.positions);
         for block in &self.blocks {
-            let visible = Visible::Segments { starts: &batch.starts };
+            let visible = Visible::Segments { starts: &batch.starts, ends: batch.ends.as_ref() };
             x = block.forward(x, self.rope.as_ref(), &batch.positions, visible);
         }
         self.finish(x)

@@ -115,8 +115,8 @@ pub(crate) type Rope = (Tensor<2>, Tensor<2>);
 
 /// Where the tokens of a forward pass stand and which keys they see.
 pub(crate) enum Visible<'a> {
-    /// Whole rows: each token sees its segment up to itself.
-    Segments { starts: &'a Tensor<2, Int> },
+    /// Whole rows: each token sees its segment up to itself, or up to `ends`.
+    Segments { starts: &'a Tensor<2, Int>, ends: Option<&'a Tensor<2, Int>> },
     /// New tokens behind a cache of keys and values.
     Cache { slots: &'a Tensor<2, Int>, visible: &'a Tensor<2, Int>, layer: &'a mut LayerCache },
 }
@@ -255,7 +255,12 @@ impl Block {
         }
         let scale = (head_dim as f64).powf(-0.5);
         let mixed = match visible {
-            Visible::Segments { starts } => ops::causal_attention(q, k, v, starts.clone(), scale),
+            Visible::Segments { starts, ends: None } => {
+                ops::causal_attention(q, k, v, starts.clone(), scale)
+            }
+            Visible::Segments { starts, ends: Some(ends) } => {
+                ops::ranged_attention(q, k, v, starts.clone(), ends.clone(), scale)
+            }
             Visible::Cache { slots, visible, layer } => {
                 let write = |slot: &mut Option<Tensor<4>>, new: Tensor<4>| {
                     let cache = slot.take().expect("a cache is put back after each change");

@@ -241,6 +241,33 @@ fn attention_equals_the_masked_softmax() {
 }
 
 #[test]
+fn attention_over_any_stretch_of_keys_equals_the_masked_softmax() {
+    for (time, heads, kv_heads, dim) in [(1, 2, 1, 8), (37, 6, 3, 12), (300, 4, 2, 16)] {
+        check(&format!("ranged {time} {heads} {kv_heads} {dim}"), 5e-6, |form| {
+            let q = leaf([2, time, heads, dim], 1);
+            let (k, v) = (leaf([2, time, kv_heads, dim], 2), leaf([2, time, kv_heads, dim], 3));
+            // Also keys behind the query, and stretches without any.
+            let stretch = |i: usize| (i * 31 % time, i * 17 % (time + 1));
+            let (starts, ends): (Vec<i64>, Vec<i64>) = (0..2 * time)
+                .map(|i| stretch(i))
+                .map(|(a, b)| (a.min(b) as i64, a.max(b) as i64))
+                .unzip();
+            let (starts, ends) = (ints(starts, [2, time]), ints(ends, [2, time]));
+            let query = q.clone() * 4.0;
+            let y = match form {
+                Form::Fused => {
+                    ops::ranged_attention(query, k.clone(), v.clone(), starts, ends, 0.3)
+                }
+                Form::Plain => {
+                    reference::ranged_attention(query, k.clone(), v.clone(), starts, ends, 0.3)
+                }
+            };
+            outcome(y, vec![("q", Leaf::Four(q)), ("k", Leaf::Four(k)), ("v", Leaf::Four(v))])
+        });
+    }
+}
+
+#[test]
 fn cached_attention_sees_each_rows_own_slots() {
     let (q, k) = (leaf([3, 2, 4, 8], 1), leaf([3, 50, 2, 8], 2));
     let v = leaf([3, 50, 2, 8], 3);

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-/// The share of a text's n-grams that occur in it more than once, in 0..=1; 0 where it has none.
-///
-/// Words are split at white space; punctuation marks at a word's end are words of their own, as NLTK's
-/// word tokenisation makes them of plain sentences.
+use crate::words::words;
+
+/// The share of a text's n-grams that occur in it more than once, in 0..=1; 0 where it has none. Words are
+/// those of [`words`].
 pub fn auto_bleu(text: &str, n: usize) -> f32 {
     let words = words(text);
     if n == 0 || words.len() < n {
         return 0.0;
     }
-    let mut counts: BTreeMap<&[&str], usize> = BTreeMap::new();
+    let mut counts: BTreeMap<&[String], usize> = BTreeMap::new();
     for gram in words.windows(n) {
         *counts.entry(gram).or_default() += 1;
     }
@@ -19,22 +19,12 @@ pub fn auto_bleu(text: &str, n: usize) -> f32 {
     repeated as f32 / (words.len() - n + 1) as f32
 }
 
-fn words(text: &str) -> Vec<&str> {
-    let mut out = Vec::new();
-    for word in text.split_whitespace() {
-        let stem = word.trim_end_matches(['.', ',', '!', '?', ';', ':']);
-        if !stem.is_empty() {
-            out.push(stem);
-        }
-        let marks = &word[stem.len()..];
-        out.extend(marks.char_indices().map(|(i, c)| &marks[i..i + c.len_utf8()]));
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     #[test]
     fn repeated_bigrams_are_counted_as_a_share_of_all() {
@@ -45,5 +35,28 @@ mod tests {
         assert_eq!(auto_bleu("one two three.", 2), 0.0);
         assert_eq!(auto_bleu("word", 2), 0.0);
         assert_eq!(auto_bleu("", 0), 0.0);
+    }
+
+    /// `tests/make_auto_bleu.py` made the file with nltk.
+    #[test]
+    fn words_and_shares_equal_those_of_nltk() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/auto_bleu.json");
+        let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert!(cases.len() > 400);
+        for case in &cases {
+            let text = case["text"].as_str().unwrap();
+            let expected: Vec<_> =
+                case["words"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+            assert_eq!(words(text), expected, "{text:?}");
+            let share = case["auto_bleu2"].as_f64().unwrap();
+            assert!((f64::from(auto_bleu(text, 2)) - share).abs() < 1e-6, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it_and_no_share_leaves_its_range(text in any::<String>(), n in 0usize..4) {
+            prop_assert!((0.0..=1.0).contains(&auto_bleu(&text, n)));
+        }
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod auto_bleu;
 mod stage;
+pub mod words;
 
 pub use stage::{PairError, PairParams, pair};

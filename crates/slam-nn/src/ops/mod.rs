@@ -167,7 +167,43 @@ pub fn causal_attention(
             (start.clamp(0, i64::from(end)) as u32, end)
         })
         .collect();
-    ranged_attention(q, k, v, ranges, scale)
+    attend(q, k, v, ranges, scale)
+}
+
+/// Attention in which each query names the stretch of keys that it sees, grouped-query.
+///
+/// Causal rows and packed segments are special cases. It also lets two continuations share one prompt:
+/// with the first continuation's tokens laid down backwards before the prompt and the second's forwards
+/// behind it, what each token sees is one stretch.
+///
+/// # Shapes
+/// - `q`: `[batch, time, heads, dim]`; `k`, `v`: `[batch, time, kv_heads, dim]`
+/// - `starts`, `ends`: `[batch, time]`: the query sees the keys `starts..ends`; none gives a zero result
+/// - result: as `q`
+pub fn ranged_attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    starts: Tensor<2, Int>,
+    ends: Tensor<2, Int>,
+    scale: f64,
+) -> Tensor<4> {
+    if !(fits(&q) && fits(&k) && fits(&v)) {
+        return reference::ranged_attention(q, k, v, starts, ends, scale);
+    }
+    let [batch, time, _, _] = q.dims();
+    assert_eq!(k.dims()[..2], [batch, time], "attention: as many keys as queries");
+    assert_eq!(starts.dims(), [batch, time], "attention: one start a query");
+    assert_eq!(ends.dims(), [batch, time], "attention: one end a query");
+    let ranges = integers(starts)
+        .into_iter()
+        .zip(integers(ends))
+        .map(|(start, end)| {
+            let end = end.clamp(0, time as i64);
+            (start.clamp(0, end) as u32, end as u32)
+        })
+        .collect();
+    attend(q, k, v, ranges, scale)
 }
 
 /// Attention of new queries over a key/value cache, for generation; not differentiable on the CPU.
@@ -193,11 +229,11 @@ pub fn cached_attention(
     let capacity = k.dims()[1] as i64;
     let ranges =
         integers(visible).into_iter().map(|end| (0, end.clamp(0, capacity) as u32)).collect();
-    ranged_attention(q, k, v, ranges, scale)
+    attend(q, k, v, ranges, scale)
 }
 
 /// Attention of the CPU kernels over a range of keys per query.
-fn ranged_attention(
+fn attend(
     q: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,

@@ -119,6 +119,26 @@ pub fn causal_attention(
     masked_attention(q, k, v, late.bool_or(early), scale)
 }
 
+/// See [`super::ranged_attention`].
+pub fn ranged_attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    starts: Tensor<2, Int>,
+    ends: Tensor<2, Int>,
+    scale: f64,
+) -> Tensor<4> {
+    let [batch, time, _, _] = q.dims();
+    let full = [batch, time, time];
+    let key = Tensor::<1, Int>::arange(0..time as i64, &starts.device())
+        .cast(starts.dtype())
+        .reshape([1, 1, time])
+        .expand(full);
+    let late = key.clone().greater_equal(ends.reshape([batch, time, 1]).expand(full));
+    let early = key.lower(starts.reshape([batch, time, 1]).expand(full));
+    masked_attention(q, k, v, late.bool_or(early), scale)
+}
+
 /// See [`super::cached_attention`].
 pub fn cached_attention(
     q: Tensor<4>,
