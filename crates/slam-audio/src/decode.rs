@@ -1,15 +1,12 @@
-//! Decoding of any audio file into mono samples, by content and not by name.
+//! Decoding of any audio file into mono samples, by content and not by name, block by block.
 
 use std::fs::File;
-use std::io::{self, Cursor};
+use std::io::{self, BufReader, Cursor};
 use std::path::Path;
 
-use symphonia::core::codecs::audio::AudioDecoderOptions;
-use symphonia::core::errors::Error;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use crate::compressed::Compressed;
+use crate::resample::ResampleError;
+use crate::wav::{self, Opened, Wav};
 
 /// Decoded speech.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +26,9 @@ pub enum AudioError {
     #[error("failed to read: {0}")]
     Io(#[from] io::Error),
     /// No known format.
-    #[error("not an audio file of a known format (WAV, FLAC, MP3, Ogg Vorbis, AIFF): {0}")]
+    #[error(
+        "not an audio file of a known format (WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, AAC, M4A): {0}"
+    )]
     Format(String),
     /// A known format without a track that can be decoded.
     #[error("no audio track that can be decoded: {0}")]
@@ -37,6 +36,164 @@ pub enum AudioError {
     /// A track whose sound could not be decoded at all.
     #[error("no sample could be decoded{}", .0.as_ref().map_or(String::new(), |w| format!(": {w}")))]
     Empty(Option<String>),
+    /// Its rate is no recording's.
+    #[error(transparent)]
+    Resample(#[from] ResampleError),
+}
+
+/// What was wrong with a file that could be read, each kind once with its count: memory is bounded however
+/// broken the file is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warnings(Vec<(String, u64)>);
+
+impl Warnings {
+    /// Kinds that are told apart.
+    const KINDS: usize = 8;
+
+    pub(crate) fn add(&mut self, what: &str) {
+        let full = self.0.len() >= Self::KINDS;
+        let known = self.0.iter().position(|(text, _)| text == what);
+        match known.or(full.then_some(Self::KINDS - 1)) {
+            Some(i) => self.0[i].1 += 1,
+            None => self.0.push((what.to_owned(), 1)),
+        }
+    }
+
+    /// Whether nothing was wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// One sentence a kind, with its count where it occurred more than once.
+    pub fn messages(&self) -> Vec<String> {
+        let message = |(text, count): &(String, u64)| match count {
+            1 => text.clone(),
+            n => format!("{text} ({n} times)"),
+        };
+        self.0.iter().map(message).collect()
+    }
+}
+
+/// Appends interleaved samples as mono ones, the mean of their channels; what is no number becomes silence.
+pub(crate) fn mix(
+    interleaved: &[f32],
+    channels: usize,
+    warnings: &mut Warnings,
+    out: &mut Vec<f32>,
+) {
+    let first = out.len();
+    match channels {
+        1 => out.extend_from_slice(interleaved),
+        // In f64, so that the mean of 16-bit samples is the exact one, rounded once.
+        2 => {
+            let pairs = interleaved.as_chunks().0.iter();
+            out.extend(pairs.map(|&[a, b]| f64::midpoint(f64::from(a), f64::from(b)) as f32));
+        }
+        n => {
+            let mean = |frame: &[f32]| frame.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+            out.extend(interleaved.chunks_exact(n.max(1)).map(|frame| mean(frame) as f32));
+        }
+    }
+    let mixed = &mut out[first..];
+    if mixed.iter().any(|x| !x.is_finite()) {
+        warnings.add("samples that are no numbers, taken as silence");
+        mixed.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
+    }
+}
+
+/// A recording that is being decoded: mono samples, one block after the other.
+///
+/// Memory is that of a few blocks, whatever the file's length and whatever its header claims.
+pub struct Decoder {
+    inner: Inner,
+    warnings: Warnings,
+    any: bool,
+    ended: bool,
+}
+
+enum Inner {
+    File(Wav<BufReader<File>>),
+    Memory(Wav<Cursor<Vec<u8>>>),
+    Compressed(Box<Compressed>),
+}
+
+impl Decoder {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// If it cannot be opened, is no audio of a known format, or has no track that can be decoded.
+    pub fn open(path: &Path) -> Result<Self, AudioError> {
+        Ok(Self::of(match wav::open(BufReader::with_capacity(1 << 16, File::open(path)?))? {
+            Opened::Wav(wav) => Inner::File(wav),
+            Opened::Other(reader) => {
+                Inner::Compressed(Box::new(Compressed::open(Box::new(reader.into_inner()))?))
+            }
+        }))
+    }
+
+    /// Opens a file held in memory.
+    ///
+    /// # Errors
+    /// As [`Decoder::open`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, AudioError> {
+        Ok(Self::of(match wav::open(Cursor::new(bytes))? {
+            Opened::Wav(wav) => Inner::Memory(wav),
+            Opened::Other(reader) => {
+                Inner::Compressed(Box::new(Compressed::open(Box::new(reader))?))
+            }
+        }))
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self { inner, warnings: Warnings::default(), any: false, ended: false }
+    }
+
+    /// The sampling rate in Hz, as the file states it.
+    pub fn rate_hz(&self) -> u32 {
+        match &self.inner {
+            Inner::File(wav) => wav.rate_hz,
+            Inner::Memory(wav) => wav.rate_hz,
+            Inner::Compressed(c) => c.rate_hz,
+        }
+    }
+
+    /// Appends the next block of mono samples to `out`; `false` when there are no more.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or ends without a single sample. Damage after good samples is a warning.
+    pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool, AudioError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let before = out.len();
+        let warnings = &mut self.warnings;
+        let more = match &mut self.inner {
+            Inner::File(wav) => wav.read(warnings, out)?,
+            Inner::Memory(wav) => wav.read(warnings, out)?,
+            Inner::Compressed(c) => c.read(warnings, out),
+        };
+        self.any |= out.len() > before;
+        self.ended = !more;
+        if self.ended && !self.any {
+            return Err(AudioError::Empty(self.warnings.messages().into_iter().next()));
+        }
+        Ok(more)
+    }
+
+    /// What was wrong so far.
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
+    /// All that is left, as one piece.
+    ///
+    /// # Errors
+    /// As [`Decoder::read`].
+    pub fn read_all(mut self) -> Result<Audio, AudioError> {
+        let mut samples = Vec::new();
+        while self.read(&mut samples)? {}
+        Ok(Audio { samples, rate_hz: self.rate_hz(), warnings: self.warnings.messages() })
+    }
 }
 
 /// Decodes a file held in memory.
@@ -45,7 +202,7 @@ pub enum AudioError {
 /// If it is no audio of a known format, or no sample of it can be decoded. Damage after good samples is a
 /// warning.
 pub fn decode_bytes(bytes: &[u8]) -> Result<Audio, AudioError> {
-    decode(Box::new(Cursor::new(bytes.to_vec())))
+    Decoder::from_bytes(bytes.to_vec())?.read_all()
 }
 
 /// Decodes a file.
@@ -53,78 +210,5 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Audio, AudioError> {
 /// # Errors
 /// As [`decode_bytes`], and if the file cannot be opened.
 pub fn decode_file(path: &Path) -> Result<Audio, AudioError> {
-    decode(Box::new(File::open(path)?))
-}
-
-fn decode(source: Box<dyn MediaSource>) -> Result<Audio, AudioError> {
-    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-    // No hint: a wrong file extension must not mislead.
-    let mut format = symphonia::default::get_probe()
-        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
-        .map_err(|e| AudioError::Format(e.to_string()))?;
-    let track = format
-        .default_track(TrackType::Audio)
-        .ok_or_else(|| AudioError::Track("the file has none".into()))?;
-    let track_id = track.id;
-    let codec = track
-        .codec_params
-        .as_ref()
-        .and_then(|p| p.audio())
-        .ok_or_else(|| AudioError::Track("the file does not say its codec".into()))?;
-    let mut rate_hz = codec.sample_rate;
-    let mut decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(codec, &AudioDecoderOptions::default())
-        .map_err(|e| AudioError::Track(e.to_string()))?;
-    let mut samples = Vec::new();
-    let mut warnings = Vec::new();
-    let mut interleaved = Vec::new();
-    loop {
-        let packet = match format.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => break,
-            Err(e) => {
-                warnings.push(format!("the file ends early: {e}"));
-                break;
-            }
-        };
-        if packet.track_id != track_id {
-            continue;
-        }
-        match decoder.decode(&packet) {
-            Ok(buffer) => {
-                let spec = buffer.spec();
-                if *rate_hz.get_or_insert(spec.rate()) != spec.rate() {
-                    warnings.push(format!("the sampling rate changes to {} Hz", spec.rate()));
-                    break;
-                }
-                let channels = spec.channels().count().max(1);
-                interleaved.resize(buffer.samples_interleaved(), 0.0f32);
-                buffer.copy_to_slice_interleaved(&mut interleaved);
-                mix(&interleaved, channels, &mut samples);
-            }
-            Err(Error::DecodeError(e)) => warnings.push(format!("a damaged packet: {e}")),
-            Err(e) => {
-                warnings.push(format!("the file ends early: {e}"));
-                break;
-            }
-        }
-    }
-    match rate_hz {
-        Some(rate_hz) if rate_hz > 0 && !samples.is_empty() => {
-            Ok(Audio { samples, rate_hz, warnings })
-        }
-        _ => Err(AudioError::Empty(warnings.into_iter().next())),
-    }
-}
-
-/// Averages the channels of interleaved samples.
-fn mix(interleaved: &[f32], channels: usize, out: &mut Vec<f32>) {
-    if channels == 1 {
-        out.extend_from_slice(interleaved);
-    } else {
-        // In f64, so that the mean of 16-bit samples is the exact one, rounded once.
-        out.extend(interleaved.chunks_exact(channels).map(|frame| {
-            (frame.iter().map(|&x| f64::from(x)).sum::<f64>() / channels as f64) as f32
-        }));
-    }
+    Decoder::open(path)?.read_all()
 }

@@ -81,15 +81,19 @@ fn broken_files_are_errors_or_salvaged_with_a_warning() {
         assert!(decode_file(&fixtures().join(name)).is_err(), "{name}");
     }
     let whole = tensor("expected_pcm16.safetensors", "mono");
-    // The header promises 4 GiB: refused, not believed.
-    let error = decode_file(&fixtures().join("bad_header_length.wav")).unwrap_err().to_string();
-    assert!(error.contains("length"), "{error}");
-    // A third of the file: what is there is right.
+    // The header promises 4 GiB: not believed, and said. What is there is right.
+    let audio = decode_file(&fixtures().join("bad_header_length.wav")).unwrap();
+    let length = fs::metadata(fixtures().join("bad_header_length.wav")).unwrap().len();
+    assert_eq!(audio.samples.len() as u64, (length - 44) / 2);
+    assert_eq!(worst(&audio.samples, &whole), 0.0);
+    assert_eq!(audio.warnings, ["the file ends before the length in its header"]);
+    // A third of the file.
     let audio = decode_file(&fixtures().join("bad_truncated.flac")).unwrap();
     let n = audio.samples.len();
     assert!((1..whole.len()).contains(&n), "{n} samples");
     let worst = worst(&audio.samples, &whole);
-    assert!(worst <= 1.0 / 32_768.0, "{worst} over {n} samples, {:?}", audio.warnings);
+    assert!(worst <= 1.0 / 32_768.0, "{worst} over {n} samples");
+    assert!(!audio.warnings.is_empty(), "a cut file passes for a whole one");
     assert!(decode_file(&fixtures().join("no_such_file.wav")).is_err());
 }
 
@@ -109,6 +113,6 @@ fn every_rate_resamples_to_sixteen_kilohertz() {
             expected[a..b].iter().zip(&out[a..b]).map(|(x, y)| f64::from(x - y).powi(2)).sum();
         let snr = 10.0 * (signal / noise).log10();
         println!("{rate_hz} Hz: {snr:.1} dB");
-        assert!(snr >= 60.0, "{rate_hz} Hz: {snr:.1} dB");
+        assert!(snr >= 90.0, "{rate_hz} Hz: {snr:.1} dB");
     }
 }
