@@ -79,19 +79,29 @@ enum ImportForm {
         /// Positions [default: the text model's]
         #[arg(long)]
         max_positions: Option<usize>,
-        /// Tensors that the checkpoint may have and the model does not know
+        /// Whether the output head is the embedding [default: as in the text model]
+        #[arg(long)]
+        tie_embeddings: Option<bool>,
+        /// Tensors that may be missing, unexpected or of another shape (NAME or START*)
         #[arg(long, value_delimiter = ',')]
-        allow_unexpected: Vec<String>,
+        allow: Vec<String>,
+        /// The seed of what the text model does not have
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
         #[command(flatten)]
         common: Common,
     },
-    /// A checkpoint of slamkit, or its JSON lines as a unit dataset
+    /// A checkpoint of slamkit (or of TWIST, slm_scaling, transformers), or slamkit's JSON lines as a
+    /// unit dataset
     Slamkit {
         /// A checkpoint's folder, or a file of JSON lines
         source: PathBuf,
         /// Of a checkpoint: the folder to write
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Of a checkpoint: tensors that may be missing, unexpected or of another shape
+        #[arg(long, value_delimiter = ',')]
+        allow: Vec<String>,
         /// Of JSON lines: the dataset's name
         #[arg(long)]
         dataset: Option<String>,
@@ -146,7 +156,9 @@ pub(crate) fn import(arguments: &Import) -> anyhow::Result<()> {
             units,
             rope_theta,
             max_positions,
-            allow_unexpected,
+            tie_embeddings,
+            allow,
+            seed,
             common,
         } => {
             let request = json!({
@@ -156,16 +168,19 @@ pub(crate) fn import(arguments: &Import) -> anyhow::Result<()> {
                 "units": units,
                 "rope_theta": rope_theta,
                 "max_positions": max_positions,
-                "allow_unexpected": allow_unexpected,
+                "tie_embeddings": tie_embeddings,
+                "allow": allow,
+                "seed": seed,
             });
             convert("import", request, common)
         }
-        ImportForm::Slamkit { source, out, common, .. } if source.is_dir() => {
+        ImportForm::Slamkit { source, out, allow, common, .. } if source.is_dir() => {
             let out = out.as_ref().ok_or_else(|| {
                 Failure::Usage("a checkpoint needs --out, the folder to write".into())
             })?;
             let request = json!({
                 "what": "checkpoint", "checkpoint": source, "out": out, "form": "slamkit",
+                "allow": allow,
             });
             convert("import", request, common)
         }

@@ -1,10 +1,12 @@
 //! The decoder: embedding, blocks, head.
 
+use crate::LmError;
 use crate::batch::TokenBatch;
 use crate::config::{DecoderConfig, Family};
-use crate::layers::{Block, LayerCache, Linear, Mlp, Norm, Qkv, Rope, Source, Visible, rope_table};
-use crate::{LmError, Rng};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use crate::layers::{Block, LayerCache, Linear, Mlp, Norm, Qkv, Source, Visible};
+use crate::random::Random;
+use crate::rope::RopeTable;
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use slam_nn::ops;
 use slam_nn::params::{ParamMut, ParamRef, Parameters};
 
@@ -23,7 +25,7 @@ pub struct Decoder {
     final_norm: Option<Norm>,
     project_out: Option<Linear>,
     head: Option<Tensor<2>>,
-    rope: Option<Rope>,
+    rope: Option<RopeTable>,
 }
 
 #[derive(Clone, Debug)]
@@ -113,7 +115,7 @@ impl Decoder {
         } else {
             Some(source.matrix(names.head, [c.vocab_size, c.embed_dim])?)
         };
-        let rope = rope_table(c, device);
+        let rope = RopeTable::new(c, device);
         let config = config.clone();
         Ok(Self {
             config,
@@ -135,9 +137,7 @@ impl Decoder {
     /// # Errors
     /// When the configuration's sizes do not fit each other.
     pub fn random(config: &DecoderConfig, seed: u64, device: &Device) -> Result<Self, LmError> {
-        let embedding = names(config.family).embedding;
-        let mut source = Random { config, seed, device, embedding };
-        Self::build(config, &mut source, device)
+        Self::build(config, &mut Random::new(config, seed, device), device)
     }
 
     /// The configuration.
@@ -158,8 +158,21 @@ impl Decoder {
     /// The decoder on another device, in or out of autodiff.
     pub fn to_device(mut self, device: &Device) -> Self {
         self.for_each_param_mut(&mut |_, mut p| p.to_device(device));
-        self.rope = self.rope.map(|(cos, sin)| (cos.to_device(device), sin.to_device(device)));
+        self.rope = self.rope.map(|rope| rope.to_device(device));
         self
+    }
+
+    /// The decoder with its parameters in another width, which it then computes in; norms, softmax
+    /// and the loss stay in f32 inside.
+    #[must_use]
+    pub fn cast(mut self, width: FloatDType) -> Self {
+        self.for_each_param_mut(&mut |_, mut p| p.cast(width));
+        self
+    }
+
+    /// The width of the parameters.
+    pub fn dtype(&self) -> DType {
+        self.embedding.dtype()
     }
 
     /// Checks that sequences of this many tokens fit and that ids are below the vocabulary's size.
@@ -195,9 +208,11 @@ impl Decoder {
 
     fn hidden_flat(&self, batch: &TokenBatch) -> Tensor<2> {
         let mut x = self.embed(&batch.input_ids, &batch.positions);
+        // No position of a row reaches its length.
+        let rope = self.rope.as_ref().map(|rope| rope.positions(batch.dims()[1]));
         for block in &self.blocks {
             let visible = Visible::Segments { starts: &batch.starts, ends: batch.ends.as_ref() };
-            x = block.forward(x, self.rope.as_ref(), &batch.positions, visible);
+            x = block.forward(x, rope.as_ref(), &batch.positions, visible);
         }
         self.finish(x)
     }
@@ -227,7 +242,8 @@ impl Decoder {
     pub fn new_cache(&self, rows: usize, capacity: usize) -> Cache {
         let c = &self.config;
         let shape = [rows, capacity, c.num_kv_heads, c.head_dim];
-        let empty = || Some(Tensor::zeros(shape, &self.device()));
+        let (device, width) = (self.device(), self.dtype());
+        let empty = || Some(Tensor::zeros(shape, (&device, width)));
         let layers =
             self.blocks.iter().map(|_| LayerCache { keys: empty(), values: empty() }).collect();
         Cache { layers, lengths: vec![0; rows], capacity }
@@ -277,9 +293,10 @@ impl Decoder {
         let (ids, positions) = (tensor(ids), tensor(positions));
         let (slots, visible) = (tensor(slots), tensor(visible));
         let mut x = self.embed(&ids, &positions);
+        let rope = self.rope.as_ref().map(|rope| rope.positions(cache.capacity));
         for (block, layer) in self.blocks.iter().zip(&mut cache.layers) {
             let seen = Visible::Cache { slots: &slots, visible: &visible, layer };
-            x = block.forward(x, self.rope.as_ref(), &positions, seen);
+            x = block.forward(x, rope.as_ref(), &positions, seen);
         }
         let last = Tensor::<1, Int>::from_data(TensorData::new(last, [rows]), &device);
         let x = if time == 1 { x } else { x.select(0, last) };
@@ -389,35 +406,5 @@ impl Parameters for Decoder {
 
     fn for_each_param_mut(&mut self, f: &mut dyn FnMut(&str, ParamMut<'_>)) {
         walk!(self, f, ParamMut, mut);
-    }
-}
-
-struct Random<'a> {
-    config: &'a DecoderConfig,
-    seed: u64,
-    device: &'a Device,
-    embedding: &'static str,
-}
-
-impl Source for Random<'_> {
-    fn vector(&mut self, name: &str, len: usize) -> Result<Tensor<1>, LmError> {
-        // The only vectors are biases and norm weights.
-        let value = if name.rsplit('.').next() == Some("bias") { 0.0 } else { 1.0 };
-        Ok(Tensor::full([len], value, self.device))
-    }
-
-    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, LmError> {
-        let mut rng = Rng::named(self.seed, name);
-        let deviation = self.config.initializer_range;
-        let mut values: Vec<f32> =
-            (0..shape[0] * shape[1]).map(|_| (rng.normal() * deviation) as f32).collect();
-        // GPT-NeoX has no padding row.
-        let pad = self.config.pad_token_id.map(|id| id as usize);
-        if let Some(pad) = pad.filter(|id| *id < shape[0] && name == self.embedding)
-            && self.config.family != Family::GptNeox
-        {
-            values[pad * shape[1]..(pad + 1) * shape[1]].fill(0.0);
-        }
-        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
     }
 }

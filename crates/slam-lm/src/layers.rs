@@ -1,8 +1,9 @@
 //! The decoder's block: attention, feed-forward and norms, with the families as options.
 
 use crate::LmError;
-use crate::config::{Activation, DecoderConfig, Family, RopeScaling};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use crate::config::{Activation, DecoderConfig, Family};
+use crate::rope::Rope;
+use burn::tensor::{Int, Tensor, activation};
 use slam_nn::ops;
 
 /// Gives a parameter by name and shape: from a file, or random.
@@ -109,9 +110,6 @@ struct BlockShape {
     pre_norm: bool,
     parallel: bool,
 }
-
-/// Cosines and sines `[positions, rotary_dim / 2]`.
-pub(crate) type Rope = (Tensor<2>, Tensor<2>);
 
 /// Where the tokens of a forward pass stand and which keys they see.
 pub(crate) enum Visible<'a> {
@@ -273,49 +271,5 @@ impl Block {
             }
         };
         self.out.forward(mixed.reshape([batch * time, heads * head_dim]))
-    }
-}
-
-/// The rotary table, in f32 as transformers computes it.
-pub(crate) fn rope_table(config: &DecoderConfig, device: &Device) -> Option<Rope> {
-    let half = config.rotary_dim / 2;
-    if half == 0 {
-        return None;
-    }
-    let frequencies: Vec<f32> = (0..half)
-        .map(|i| {
-            let exponent = (2 * i) as f32 / config.rotary_dim as f32;
-            let f = 1.0 / (config.rope_theta.powf(f64::from(exponent)));
-            scaled(f, config.rope_scaling) as f32
-        })
-        .collect();
-    let angles =
-        (0..config.max_positions).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f));
-    let (mut cos, mut sin) = (Vec::new(), Vec::new());
-    for angle in angles {
-        let (s, c) = f64::from(angle).sin_cos();
-        cos.push(c as f32);
-        sin.push(s as f32);
-    }
-    let table =
-        |values| Tensor::from_data(TensorData::new(values, [config.max_positions, half]), device);
-    Some((table(cos), table(sin)))
-}
-
-fn scaled(frequency: f64, scaling: RopeScaling) -> f64 {
-    match scaling {
-        RopeScaling::None => frequency,
-        RopeScaling::Linear { factor } => frequency / factor,
-        RopeScaling::Llama3 { factor, low, high, original } => {
-            let wavelength = std::f64::consts::TAU / frequency;
-            if wavelength < original / high {
-                frequency
-            } else if wavelength > original / low {
-                frequency / factor
-            } else {
-                let smooth = (original / wavelength - low) / (high - low);
-                (1.0 - smooth) * frequency / factor + smooth * frequency
-            }
-        }
     }
 }

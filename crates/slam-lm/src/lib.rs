@@ -10,7 +10,9 @@ pub mod config;
 pub mod decoder;
 pub mod generate;
 mod layers;
+mod random;
 mod rng;
+mod rope;
 pub mod score;
 pub mod tokenizer;
 
@@ -49,8 +51,10 @@ pub enum LmError {
     /// The checkpoint's tensors are not those of the model.
     #[error(
         "{path}: the tensors do not fit the model; missing: [{missing}]; unexpected: [{unexpected}]; \
-         check that config.json belongs to these weights, or allow them by name",
-        path = path.display(), missing = missing.join(", "), unexpected = unexpected.join(", ")
+         of another shape: [{misshapen}]; check that config.json belongs to these weights, or allow \
+         them by name",
+        path = path.display(), missing = list(missing), unexpected = list(unexpected),
+        misshapen = list(misshapen)
     )]
     Tensors {
         /// The checkpoint.
@@ -59,8 +63,17 @@ pub enum LmError {
         missing: Vec<String>,
         /// Names that the checkpoint has and the model does not know.
         unexpected: Vec<String>,
+        /// Names whose tensor has another shape, with both shapes.
+        misshapen: Vec<String>,
     },
     /// A sequence does not fit the model.
     #[error("{0}")]
     Input(String),
+}
+
+/// Names with commas; the number alone of those beyond what a person reads.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
 }

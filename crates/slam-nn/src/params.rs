@@ -3,7 +3,7 @@
 //! Names are those of the model's Hugging Face checkpoint (`model.layers.0.mlp.up_proj.weight`). A
 //! model lists its parameters in one fixed order, shared tensors (a tied head) once.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 /// A parameter of any rank, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,16 @@ impl ParamMut<'_> {
             Self::D1(t) => update(t, |t| leaf(t, require_grad)),
             Self::D2(t) => update(t, |t| leaf(t, require_grad)),
             Self::D3(t) => update(t, |t| leaf(t, require_grad)),
+        }
+    }
+
+    /// Changes the parameter's width. Under autodiff the cast is part of the graph: the gradient
+    /// arrives at the leaf that was cast, in the leaf's width.
+    pub fn cast(&mut self, width: FloatDType) {
+        match self {
+            Self::D1(t) => update(t, |t| t.cast(width)),
+            Self::D2(t) => update(t, |t| t.cast(width)),
+            Self::D3(t) => update(t, |t| t.cast(width)),
         }
     }
 

@@ -22,6 +22,9 @@ enum ConvertRequest {
         out: PathBuf,
         /// `slamkit` or `hugging-face`.
         form: CheckpointForm,
+        /// Tensors that may differ.
+        #[serde(default)]
+        allow: Vec<String>,
     },
     /// A text model to a unit model (TWIST).
     Twist {
@@ -31,8 +34,14 @@ enum ConvertRequest {
         units: usize,
         rope_theta: Option<f64>,
         max_positions: Option<usize>,
+        /// Whether the head is the embedding; as in the text model where absent.
+        tie_embeddings: Option<bool>,
+        /// Tensors that may differ.
         #[serde(default)]
-        allow_unexpected: Vec<String>,
+        allow: Vec<String>,
+        /// Seed of what the text model does not have.
+        #[serde(default)]
+        seed: u64,
     },
     /// Unit shards to slamkit's JSON lines.
     Units { shards: Vec<PathBuf>, form: Form, out: PathBuf },
@@ -60,8 +69,8 @@ impl From<CheckpointForm> for Format {
 pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
     let device = DeviceSpec::Cpu.open()?;
     let text = match runs::read(request)? {
-        ConvertRequest::Checkpoint { checkpoint, out, form } => {
-            let model = Decoder::load(&checkpoint, &device)
+        ConvertRequest::Checkpoint { checkpoint, out, form, allow } => {
+            let model = Decoder::load_allowing(&checkpoint, &allow, &device)
                 .with_context(|| format!("checkpoint {}", checkpoint.display()))?;
             let card = card::of(&checkpoint);
             model.save(&out, form.into(), Some(&card))?;
@@ -74,10 +83,11 @@ pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
             units,
             rope_theta,
             max_positions,
-            allow_unexpected,
+            tie_embeddings,
+            allow,
+            seed,
         } => {
-            let options =
-                TwistOptions { rope_theta, max_positions, allow_unexpected, ..Default::default() };
+            let options = TwistOptions { rope_theta, max_positions, tie_embeddings, allow, seed };
             let vocabulary = units + slam_lm::FIRST_UNIT as usize;
             let model = Decoder::from_text_lm(&text_model, vocabulary, &options, &device)
                 .with_context(|| format!("text model {}", text_model.display()))?;

@@ -4,6 +4,8 @@
 pub mod pickle;
 mod safetensors_file;
 mod torch_bin;
+mod torch_legacy;
+mod torch_tensors;
 
 pub use safetensors_file::write_safetensors;
 
@@ -11,6 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use memmap2::Mmap;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -188,6 +191,8 @@ impl Weights {
         let index = self.files.len();
         let entries = if map.starts_with(b"PK") {
             torch_bin::entries(&map, index)
+        } else if torch_legacy::is_legacy(&map) {
+            torch_legacy::entries(&map, index)
         } else {
             safetensors_file::entries(&map, index)
         }
@@ -235,22 +240,81 @@ impl Weights {
     /// When there is no such tensor.
     pub fn tensor_f32(&self, name: &str) -> Result<(Vec<f32>, Vec<usize>), WeightsError> {
         let entry = self.entry(name)?;
-        let bytes = self.bytes(entry);
         let count = entry.shape.iter().product::<usize>();
-        let one =
-            |i: usize| -> f32 { element_f32(entry.element, &bytes[i * entry.element.size()..]) };
-        let values = match &entry.strides {
-            None if entry.element == Element::F32 => bytes[..4 * count]
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect(),
-            None => (0..count).map(one).collect(),
-            Some(strides) => (0..count).map(|i| one(strided(i, &entry.shape, strides))).collect(),
-        };
+        let mut values = Vec::with_capacity(count);
+        self.append_f32(entry, 0..count, &mut values);
         Ok((values, entry.shape.clone()))
     }
+
+    /// Appends rows of a matrix, converted to f32; only their bytes are read.
+    ///
+    /// # Errors
+    /// When there is no such tensor, or it is no matrix with these rows.
+    pub fn matrix_rows(
+        &self,
+        name: &str,
+        rows: Range<usize>,
+        values: &mut Vec<f32>,
+    ) -> Result<(), WeightsError> {
+        let entry = self.entry(name)?;
+        match entry.shape[..] {
+            [height, width] if rows.start <= rows.end && rows.end <= height => {
+                self.append_f32(entry, rows.start * width..rows.end * width, values);
+                Ok(())
+            }
+            _ => Err(WeightsError::Shape {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                found: entry.shape.clone(),
+                expected: vec![rows.end, 0],
+            }),
+        }
+    }
+
+    /// Converts a range of elements, and gives the pages that were read back to the system, so that
+    /// reading a checkpoint holds the model once and not the file beside it.
+    fn append_f32(&self, entry: &Entry, range: Range<usize>, values: &mut Vec<f32>) {
+        const PIECE: usize = 1 << 21;
+        let bytes = self.bytes(entry);
+        let size = entry.element.size();
+        let one = |i: usize| -> f32 { element_f32(entry.element, &bytes[i * size..]) };
+        for start in range.clone().step_by(PIECE) {
+            let piece = start..range.end.min(start + PIECE);
+            match &entry.strides {
+                None if entry.element == Element::F32 => values.extend(
+                    bytes[4 * piece.start..4 * piece.end]
+                        .as_chunks::<4>()
+                        .0
+                        .iter()
+                        .map(|b| f32::from_le_bytes(*b)),
+                ),
+                None => values.extend(piece.clone().map(one)),
+                Some(strides) => {
+                    values.extend(piece.clone().map(|i| one(strided(i, &entry.shape, strides))));
+                }
+            }
+            if entry.strides.is_none() {
+                self.release(entry, piece.start * size..piece.end * size);
+            }
+        }
+    }
+
+    /// Tells the system that these bytes of a tensor need not stay in memory.
+    #[cfg(unix)]
+    fn release(&self, entry: &Entry, bytes: Range<usize>) {
+        let map = &self.files[entry.file].1;
+        // SAFETY: the map is read-only and of a file: pages that are asked for again are read again.
+        let _ = unsafe {
+            map.unchecked_advise_range(
+                memmap2::UncheckedAdvice::DontNeed,
+                entry.offset + bytes.start,
+                bytes.len(),
+            )
+        };
+    }
+
+    #[cfg(not(unix))]
+    fn release(&self, _: &Entry, _: Range<usize>) {}
 
     /// The values of an integer (or boolean) tensor, row-major, and its shape.
     ///

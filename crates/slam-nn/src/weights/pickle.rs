@@ -133,6 +133,11 @@ impl Pickle {
         self.end
     }
 
+    /// All nodes, in the order in which they were made.
+    pub fn ids(&self) -> std::ops::Range<Id> {
+        0..self.nodes.len()
+    }
+
     /// A node.
     pub fn node(&self, id: Id) -> &Node {
         &self.nodes[id]
