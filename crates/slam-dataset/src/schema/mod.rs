@@ -5,11 +5,13 @@ mod columns;
 mod corpus;
 mod pairs;
 mod quarantine;
+mod reference;
 mod scores;
 mod units;
 
 pub use benchmark::BenchmarkPair;
 pub use corpus::{Utterance, Word};
 pub use pairs::PreferencePair;
+pub use reference::ReferenceLogProbs;
 pub use scores::Score;
 pub use units::{TokeniserInfo, UnitSequence};

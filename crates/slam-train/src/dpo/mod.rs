@@ -1,0 +1,257 @@
+//! Direct preference optimisation (Rafailov et al., 2023) on unit pairs.
+
+mod loss;
+mod pairs;
+mod reference;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+use slam_dataset::Key;
+use slam_dataset::rng::Rng;
+use slam_dataset::schema::TokeniserInfo;
+use slam_lm::Decoder;
+
+use crate::budget::Budget;
+use crate::data::same_tokeniser;
+use crate::error::TrainError;
+use crate::trainer::{self, Loss, Objective, OptimiserConfig, RunContext, Summary};
+
+pub use loss::DpoLoss;
+pub use pairs::Truncation;
+
+use pairs::{Caps, Pair};
+use reference::LogProbs;
+
+/// Parameters of DPO.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpoConfig {
+    /// When it ends.
+    pub budget: Budget,
+    /// How far the policy may go from the reference: the smaller, the farther.
+    #[serde(default = "beta")]
+    pub beta: f64,
+    /// The chance that a label is wrong (conservative DPO), 0 for none.
+    #[serde(default)]
+    pub label_smoothing: f64,
+    /// Pairs of an optimiser step.
+    #[serde(default = "pairs")]
+    pub pairs: usize,
+    /// Pairs computed at once. 0 for all of a step.
+    #[serde(default)]
+    pub micro_pairs: usize,
+    /// Most tokens of a prompt with its `<S>`; its last are kept (TRL's `max_prompt_length`). 0 for all.
+    #[serde(default = "max_prompt_length")]
+    pub max_prompt_length: usize,
+    /// Most tokens of a continuation with its `<S>`; its first are kept (TRL's `max_completion_length`).
+    /// 0 for all.
+    #[serde(default)]
+    pub max_completion_length: usize,
+    /// Most tokens of prompt and continuation together (TRL's `max_length`). 0 for all.
+    #[serde(default = "max_length")]
+    pub max_length: usize,
+    /// What happens to a sequence of more than `max_length` tokens; `drop` also leaves out pairs that the
+    /// other two caps would cut.
+    #[serde(default)]
+    pub truncation: Truncation,
+    /// One pair in this many is held out for validation; 0 for none.
+    #[serde(default)]
+    pub validation: usize,
+    /// The seed of the order.
+    #[serde(default)]
+    pub seed: u64,
+    /// How the model is optimised.
+    #[serde(default)]
+    pub optimiser: OptimiserConfig,
+}
+
+fn beta() -> f64 {
+    0.1
+}
+
+fn pairs() -> usize {
+    64
+}
+
+fn max_prompt_length() -> usize {
+    512
+}
+
+fn max_length() -> usize {
+    1024
+}
+
+impl DpoConfig {
+    fn caps(&self) -> Caps {
+        let &Self { max_prompt_length, max_completion_length, max_length, truncation, .. } = self;
+        Caps { max_prompt_length, max_completion_length, max_length, truncation }
+    }
+
+    fn check(&self) -> Result<(), TrainError> {
+        if self.pairs == 0 || !(self.beta.is_finite() && self.beta > 0.0) {
+            return Err(TrainError::Config("pairs and beta must be positive".into()));
+        }
+        if !(0.0..0.5).contains(&self.label_smoothing) {
+            let message = "label_smoothing must be at least 0 and below 0.5";
+            return Err(TrainError::Config(message.into()));
+        }
+        Ok(())
+    }
+
+    fn micro_pairs(&self) -> usize {
+        if self.micro_pairs == 0 { self.pairs } else { self.micro_pairs }
+    }
+}
+
+/// Optimises a model on pair shards, or goes on from the run's last checkpoint. A finished run with the
+/// same configuration, model and data is left as it is. `data_key` identifies the shards' and the model's
+/// content.
+///
+/// # Errors
+/// If a shard, the model or the configuration cannot be used, the loss breaks, the disk refuses, or the
+/// process is asked to stop.
+pub fn dpo(
+    config: &DpoConfig,
+    policy: &Path,
+    shards: &[PathBuf],
+    data_key: &Key,
+    context: &RunContext<'_>,
+) -> Result<Summary, TrainError> {
+    let params = serde_json::to_value(config).map_err(|e| TrainError::Config(e.to_string()))?;
+    let key = Key::of_work("dpo", 2, &params, [data_key]);
+    if let Some(summary) = trainer::finished(context.run, &key) {
+        return Ok(summary);
+    }
+    config.check()?;
+    let caps = config.caps();
+    let read = pairs::read(shards, &caps)?;
+    if let Some(model) = crate::tokeniser_of_model(policy)? {
+        same_tokeniser(&shards[0], &read.tokeniser, policy, &model)?;
+    }
+    let mut load = || -> Result<Decoder, TrainError> {
+        let model = Decoder::load(policy, context.device)?;
+        for side in read.all.iter().flat_map(|p| &p.sides) {
+            model.check_tokens(&side.tokens)?;
+        }
+        Ok(model)
+    };
+    let micro_pairs = config.micro_pairs();
+    let reference =
+        reference::reference(&read, shards, &caps, policy, micro_pairs, &mut load, context)?;
+    let budget = rest_of(config.budget, reference.seconds)?;
+    let first_model = load;
+    let pairs::Pairs { all: pairs, tokeniser, .. } = &read;
+    let held_out =
+        |i: &usize| config.validation > 0 && i % config.validation == config.validation - 1;
+    let (validation, train): (Vec<usize>, Vec<usize>) = (0..pairs.len()).partition(held_out);
+    if train.is_empty() {
+        return Err(TrainError::Config("the pair shards have no pairs to train on".into()));
+    }
+    let mut objective = Preference {
+        config,
+        micro_pairs,
+        device: context.device.clone().autodiff(),
+        pairs,
+        reference: reference.log_probs,
+        train,
+        validation,
+        tokeniser,
+    };
+    trainer::train(&mut objective, first_model, &config.optimiser, budget, &key, context)
+}
+
+/// What the reference leaves of a time budget, so that the whole run ends on it.
+fn rest_of(budget: Budget, reference_seconds: f64) -> Result<Budget, TrainError> {
+    match budget {
+        Budget::Seconds(total) if reference_seconds >= total => Err(TrainError::Config(format!(
+            "the reference's log-probabilities took {reference_seconds:.0} s, the budget is {total:.0} s; \
+             the next run finds them kept, or give DPO more time"
+        ))),
+        Budget::Seconds(total) => Ok(Budget::Seconds(total - reference_seconds)),
+        other => Ok(other),
+    }
+}
+
+struct Preference<'a> {
+    config: &'a DpoConfig,
+    micro_pairs: usize,
+    device: Device,
+    pairs: &'a [Pair],
+    reference: Vec<LogProbs>,
+    /// Pairs to train on.
+    train: Vec<usize>,
+    /// Pairs held out.
+    validation: Vec<usize>,
+    tokeniser: &'a TokeniserInfo,
+}
+
+impl Preference<'_> {
+    fn losses(&self, model: &Decoder, chosen: &[usize], device: &Device) -> DpoLoss {
+        let pairs: Vec<&Pair> = chosen.iter().map(|&i| &self.pairs[i]).collect();
+        let policy = rows::log_probs(model, &pairs, device);
+        let reference = [0, 1].map(|side| {
+            let values: Vec<f32> = chosen.iter().map(|&i| self.reference[i][side] as f32).collect();
+            let count = values.len();
+            Tensor::<1>::from_data(TensorData::new(values, [count]), device)
+        });
+        DpoLoss::new(policy, reference, self.config.beta, self.config.label_smoothing)
+    }
+}
+
+impl Objective for Preference<'_> {
+    type Micro = Vec<usize>;
+
+    fn tokeniser(&self) -> &TokeniserInfo {
+        self.tokeniser
+    }
+
+    fn epoch_tokens(&self) -> u64 {
+        self.train.iter().map(|&i| self.tokens(&vec![i])).sum()
+    }
+
+    fn step(&mut self, step: u64) -> Vec<Vec<usize>> {
+        let per_epoch = self.train.len().div_ceil(self.config.pairs) as u64;
+        let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
+        let mut order = self.train.clone();
+        Rng::derive(self.config.seed, &[epoch]).shuffle(&mut order);
+        let first = within * self.config.pairs;
+        let chosen = &order[first..order.len().min(first + self.config.pairs)];
+        chosen.chunks(self.micro_pairs).map(<[_]>::to_vec).collect()
+    }
+
+    fn tokens(&self, micro: &Vec<usize>) -> u64 {
+        micro.iter().flat_map(|&i| &self.pairs[i].sides).map(|s| s.tokens.len() as u64).sum()
+    }
+
+    fn ids(&self, micro: &Vec<usize>) -> Vec<String> {
+        micro.iter().map(|&i| self.pairs[i].id.clone()).collect()
+    }
+
+    fn weight(&self, micro: &Vec<usize>) -> f64 {
+        micro.len() as f64
+    }
+
+    fn loss(&self, model: &Decoder, micro: &Vec<usize>) -> Loss {
+        let loss = self.losses(model, micro, &self.device);
+        let sum = loss.losses.clone().sum();
+        Loss { sum, figures: Box::new(move || loss.figures()) }
+    }
+
+    fn validate(&self, model: &Decoder) -> Result<BTreeMap<String, f64>, TrainError> {
+        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+        for chunk in self.validation.chunks(self.micro_pairs) {
+            let loss = self.losses(model, chunk, &model.device());
+            let total: f64 = loss.losses.clone().into_data().iter::<f64>().sum();
+            *sums.entry("val_loss".to_owned()).or_default() += total;
+            for (name, value) in loss.figures() {
+                *sums.entry(format!("val_{name}")).or_default() += value;
+            }
+        }
+        let count = self.validation.len() as f64;
+        Ok(sums.into_iter().map(|(name, sum)| (name, sum / count)).collect())
+    }
+}
