@@ -14,7 +14,8 @@ pub enum Side {
 }
 
 /// The id of one utterance of a benchmark, as text
-/// `suite|id|voice|kind|subkind|frequency|positive`. No field holds a `|`.
+/// `suite|id|voice|kind|subkind|frequency|positive`, and `|file` behind it where the item is a file of a
+/// public suite. No field holds a `|`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ItemKey {
     /// The suite, e.g. `swuggy`.
@@ -31,17 +32,20 @@ pub struct ItemKey {
     pub frequency: Option<u32>,
     /// Positive or negative.
     pub side: Side,
+    /// The stem of the file in the suite's own layout, where submissions name it (ZeroSpeech).
+    pub file: Option<String>,
 }
 
 impl fmt::Display for ItemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { suite, id, voice, kind, subkind, frequency, side } = self;
+        let Self { suite, id, voice, kind, subkind, frequency, side, file } = self;
         let frequency = frequency.map_or(String::new(), |n| n.to_string());
         let side = match side {
             Side::Positive => "positive",
             Side::Negative => "negative",
         };
-        write!(f, "{suite}|{id}|{voice}|{kind}|{subkind}|{frequency}|{side}")
+        write!(f, "{suite}|{id}|{voice}|{kind}|{subkind}|{frequency}|{side}")?;
+        file.iter().try_for_each(|file| write!(f, "|{file}"))
     }
 }
 
@@ -89,7 +93,9 @@ impl FromStr for ItemKey {
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let fields: [&str; 7] = s.split('|').collect::<Vec<_>>().try_into().ok()?;
+            let mut fields: Vec<&str> = s.split('|').collect();
+            let file = if fields.len() == 8 { fields.pop().map(str::to_owned) } else { None };
+            let fields: [&str; 7] = fields.try_into().ok()?;
             let [suite, id, voice, kind, subkind, frequency, side] = fields;
             Some(Self {
                 suite: suite.to_owned(),
@@ -106,6 +112,7 @@ impl FromStr for ItemKey {
                     "negative" => Side::Negative,
                     _ => return None,
                 },
+                file,
             })
         };
         parse().ok_or_else(|| ParseKeyError {
@@ -151,8 +158,12 @@ mod tests {
             subkind: String::new(),
             frequency: Some(3),
             side: Side::Negative,
+            file: None,
         };
         assert_eq!(item.to_string(), "sblimp|12|en-us|agreement||3|negative");
+        assert_eq!(item.to_string().parse::<ItemKey>().unwrap(), item);
+        let item = ItemKey { file: Some("aAbF".into()), ..item };
+        assert_eq!(item.to_string(), "sblimp|12|en-us|agreement||3|negative|aAbF");
         assert_eq!(item.to_string().parse::<ItemKey>().unwrap(), item);
         let segment = SegmentKey { pair: "a#b".into(), segment: Segment::Chosen };
         assert_eq!(segment.to_string().parse::<SegmentKey>().unwrap(), segment);

@@ -1,62 +1,35 @@
-//! Scores of suites, with intervals.
+//! Scores of suites by convention, with intervals.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use slam_dataset::rng::Rng;
 use slam_dataset::schema::Score;
 
-/// Resamples of a bootstrap interval.
-const RESAMPLES: usize = 2000;
+pub use crate::compare::{Comparison, Spread, compare, spread};
+pub use crate::convention::Convention;
+use crate::convention::Weighting;
+use crate::interval::Clusters;
 
-/// What a pair's likelihoods are compared by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Convention {
-    /// Mean negative log-likelihood over units and the final `<S>`; 1 for a win, ½ for a tie.
-    #[default]
-    Slamkit,
-    /// The same without the final `<S>`.
-    SlmScaling,
-}
-
-impl Convention {
-    /// The positive's and the negative's score; the lower is the likelier.
-    fn values(self, s: &Score) -> (f64, f64) {
-        let mean = |sum: f64, eos: f64, tokens: u32| match self {
-            Self::Slamkit => (sum + eos) / (f64::from(tokens) + 1.0),
-            Self::SlmScaling => sum / f64::from(tokens.max(1)),
-        };
-        (
-            mean(s.positive_nll, s.positive_eos_nll, s.positive_tokens),
-            mean(s.negative_nll, s.negative_eos_nll, s.negative_tokens),
-        )
-    }
-
-    /// 1 where the positive is likelier, 0 where the negative is, ½ for a tie.
-    pub fn pair(self, score: &Score) -> f64 {
-        let (positive, negative) = self.values(score);
-        if positive < negative {
-            1.0
-        } else if positive > negative {
-            0.0
-        } else {
-            0.5
-        }
-    }
-
-    /// How much likelier the positive is, in nats a token.
-    pub fn margin(self, score: &Score) -> f64 {
-        let (positive, negative) = self.values(score);
-        negative - positive
-    }
-}
+/// Frequency bands of sWUGGY: how often the word occurs in LibriSpeech, from the first number to below the
+/// second.
+const BANDS: [(&str, u32, u32); 6] = [
+    ("in-vocabulary", 1, u32::MAX),
+    ("out of vocabulary", 0, 1),
+    ("frequency 1–4", 1, 5),
+    ("frequency 5–19", 5, 20),
+    ("frequency 20–99", 20, 100),
+    ("frequency ≥ 100", 100, u32::MAX),
+];
 
 /// A share of pairs won, with a 95 % interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Pairs.
+    /// Pairs, every voice counted.
     pub pairs: usize,
+    /// Items: what the interval resamples.
+    pub items: usize,
+    /// Pairs that are ties.
+    pub ties: usize,
     /// The share won.
     pub share: f64,
     /// Lower end of the interval.
@@ -65,19 +38,35 @@ pub struct Accuracy {
     pub high: f64,
 }
 
-/// A suite's score and those of its kinds.
+/// A part of a suite and its score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which part, e.g. `frequency 1–4` or `agreement / noun`.
+    pub name: String,
+    /// Its score.
+    pub accuracy: Accuracy,
+}
+
+/// A suite's score and those of its parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SuiteScore {
     /// The suite.
     pub suite: String,
-    /// Over all pairs.
+    /// How it was computed.
+    pub convention: Convention,
+    /// Over the whole suite.
     pub all: Accuracy,
-    /// Over the pairs of each kind.
+    /// Over each kind (sBLIMP's types).
     pub kinds: BTreeMap<String, Accuracy>,
+    /// Over each kind's parts (sBLIMP's subtypes), in the order of their names; none where no kind has two.
+    pub subkinds: Vec<Part>,
+    /// Over words by how frequent they are (sWUGGY); none where frequencies are not known.
+    pub bands: Vec<Part>,
 }
 
-/// Scores each suite of some scores, in the suites' order of names.
-pub fn summarise(scores: &[Score], convention: Convention) -> Vec<SuiteScore> {
+/// Scores each suite of some scores, in the order of the suites' names, each by `convention` or, where it
+/// is `None`, by the one that the suite's published scores follow.
+pub fn summarise(scores: &[Score], convention: Option<Convention>) -> Vec<SuiteScore> {
     let mut suites: BTreeMap<&str, Vec<&Score>> = BTreeMap::new();
     for score in scores {
         suites.entry(&score.suite).or_default().push(score);
@@ -85,85 +74,63 @@ pub fn summarise(scores: &[Score], convention: Convention) -> Vec<SuiteScore> {
     suites
         .into_iter()
         .map(|(suite, scores)| {
-            let mut kinds: BTreeMap<&str, Vec<&Score>> = BTreeMap::new();
-            for score in &scores {
-                kinds.entry(&score.kind).or_default().push(score);
-            }
-            SuiteScore {
-                suite: suite.to_owned(),
-                all: accuracy(&scores, convention),
-                kinds: kinds
-                    .into_iter()
-                    .map(|(kind, scores)| (kind.to_owned(), accuracy(&scores, convention)))
-                    .collect(),
-            }
+            let convention = convention.unwrap_or_else(|| Convention::default_for(suite));
+            summarise_suite(suite, &scores, convention)
         })
         .collect()
 }
 
-/// Wins by item: the voices of an item are one cluster, as they are no independent evidence.
-fn clusters(scores: &[&Score], value: impl Fn(&Score) -> f64) -> Vec<(f64, f64)> {
-    let mut items: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+fn summarise_suite(suite: &str, scores: &[&Score], convention: Convention) -> SuiteScore {
+    let weighting = convention.weighting(suite);
+    // Within a part there are no kinds to weigh.
+    let within = if weighting == Weighting::Kinds { Weighting::Pairs } else { weighting };
+    let part = |scores: &[&Score]| accuracy(scores, convention, within);
+    let mut kinds: BTreeMap<&str, BTreeMap<&str, Vec<&Score>>> = BTreeMap::new();
     for score in scores {
-        let item = items.entry(&score.id).or_default();
-        item.0 += value(score);
-        item.1 += 1.0;
+        let kind = kinds.entry(&score.kind).or_default();
+        kind.entry(&score.subkind).or_default().push(score);
     }
-    items.into_values().collect()
-}
-
-fn accuracy(scores: &[&Score], convention: Convention) -> Accuracy {
-    let (share, low, high) = bootstrap(&clusters(scores, |s| convention.pair(s)));
-    Accuracy { pairs: scores.len(), share, low, high }
-}
-
-/// The mean over clusters of (sum, count), and its 95 % percentile bootstrap interval (Efron, 1979) with
-/// whole clusters drawn, by a fixed seed.
-fn bootstrap(clusters: &[(f64, f64)]) -> (f64, f64, f64) {
-    let mean = |sum: f64, count: f64| if count > 0.0 { sum / count } else { f64::NAN };
-    let total = clusters.iter().fold((0.0, 0.0), |a, c| (a.0 + c.0, a.1 + c.1));
-    if clusters.is_empty() {
-        return (f64::NAN, f64::NAN, f64::NAN);
-    }
-    let mut rng = Rng::new(95);
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            let (mut sum, mut count) = (0.0, 0.0);
-            for _ in 0..clusters.len() {
-                let c = rng.pick(clusters);
-                sum += c.0;
-                count += c.1;
-            }
-            mean(sum, count)
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |q: f64| means[((RESAMPLES - 1) as f64 * q).round() as usize];
-    (mean(total.0, total.1), at(0.025), at(0.975))
-}
-
-/// The difference of two models on the same items of a suite, second minus first, with a 95 % interval;
-/// items that only one of them scored do not count.
-pub fn compare(first: &[Score], second: &[Score], suite: &str, convention: Convention) -> Accuracy {
-    let of = |scores: &[Score]| -> BTreeMap<(String, String), f64> {
-        scores
-            .iter()
-            .filter(|s| s.suite == suite)
-            .map(|s| ((s.id.clone(), s.voice.clone()), convention.pair(s)))
-            .collect()
+    let all_of = |parts: &BTreeMap<&str, Vec<&Score>>| {
+        part(&parts.values().flatten().copied().collect::<Vec<_>>())
     };
-    let (first, second) = (of(first), of(second));
-    let mut items: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for (key, b) in &second {
-        if let Some(a) = first.get(key) {
-            let item = items.entry(&key.0).or_default();
-            item.0 += b - a;
-            item.1 += 1.0;
-        }
+    let subkinds = if kinds.values().any(|parts| parts.len() > 1) {
+        let each = kinds.iter().flat_map(|(kind, parts)| {
+            parts.iter().map(move |(subkind, scores)| (format!("{kind} / {subkind}"), scores))
+        });
+        each.map(|(name, scores)| Part { name, accuracy: part(scores) }).collect()
+    } else {
+        vec![]
+    };
+    let bands = BANDS.iter().map(|(name, from, to)| {
+        let inside = |s: &&&Score| s.frequency.is_some_and(|f| (*from..*to).contains(&f));
+        (name, scores.iter().filter(inside).copied().collect::<Vec<_>>())
+    });
+    let bands = bands
+        .filter(|(_, scores)| !scores.is_empty())
+        .map(|(name, scores)| Part { name: (*name).to_owned(), accuracy: part(&scores) })
+        .collect();
+    SuiteScore {
+        suite: suite.to_owned(),
+        convention,
+        all: accuracy(scores, convention, weighting),
+        kinds: kinds.iter().map(|(kind, parts)| ((*kind).to_owned(), all_of(parts))).collect(),
+        subkinds,
+        bands,
     }
-    let pairs = items.values().map(|c| c.1 as usize).sum();
-    let (share, low, high) = bootstrap(&items.into_values().collect::<Vec<_>>());
-    Accuracy { pairs, share, low, high }
+}
+
+fn accuracy(scores: &[&Score], convention: Convention, weighting: Weighting) -> Accuracy {
+    let values: Vec<f64> = scores.iter().map(|s| convention.pair(s)).collect();
+    let clusters = Clusters::of(scores.iter().copied().zip(values.iter().copied()), weighting);
+    let interval = clusters.interval();
+    Accuracy {
+        pairs: scores.len(),
+        items: clusters.items(),
+        ties: values.iter().filter(|v| **v == 0.5).count(),
+        share: interval.mean,
+        low: interval.low,
+        high: interval.high,
+    }
 }
 
 #[cfg(test)]
@@ -184,23 +151,57 @@ mod tests {
         }
     }
 
+    fn all(scores: &[Score], convention: Convention) -> Accuracy {
+        summarise(scores, Some(convention)).remove(0).all
+    }
+
     #[test]
     fn wins_ties_and_losses_count_one_half_and_nothing() {
         let scores =
             [score(0, 1.0, 2.0), score(1, 2.0, 2.0), score(2, 3.0, 2.0), score(3, 1.0, 2.0)];
-        let summary = summarise(&scores, Convention::Slamkit);
-        assert_eq!(summary.len(), 1);
-        assert_eq!((summary[0].all.share, summary[0].all.pairs), (0.625, 4));
+        let summary = summarise(&scores, None);
+        assert_eq!((summary.len(), summary[0].convention), (1, Convention::Slamkit));
+        let a = &summary[0].all;
+        assert_eq!((a.share, a.pairs, a.items, a.ties), (0.625, 4, 4, 1));
         assert_eq!(summary[0].kinds["even"].share, 0.5);
         assert_eq!(summary[0].kinds["odd"].share, 0.75);
+        assert!(summary[0].bands.is_empty() && summary[0].subkinds.is_empty());
     }
 
     #[test]
-    fn the_conventions_differ_in_the_end_token() {
-        let mut s = score(0, 4.0, 5.0);
-        s.positive_eos_nll = 10.0;
-        assert_eq!(Convention::SlmScaling.pair(&s), 1.0);
-        assert_eq!(Convention::Slamkit.pair(&s), 0.0);
+    fn voices_weigh_by_convention() {
+        // Item 0 has three voices, all won; item 2 has one, lost.
+        let mut scores = vec![score(2, 3.0, 2.0)];
+        for voice in ["a", "b", "c"] {
+            scores.push(Score { voice: voice.into(), ..score(0, 1.0, 2.0) });
+        }
+        assert_eq!(all(&scores, Convention::Slamkit).share, 0.75);
+        let a = all(&scores, Convention::Zerospeech);
+        assert_eq!((a.share, a.items, a.pairs), (0.5, 2, 4));
+    }
+
+    #[test]
+    fn slm_scaling_weighs_sblimps_phenomena_alike() {
+        // One even item won, three odd ones lost.
+        let mut scores = vec![score(0, 1.0, 2.0)];
+        scores.extend([1, 3, 5].map(|id| score(id, 3.0, 2.0)));
+        assert_eq!(all(&scores, Convention::SlmScaling).share, 0.25);
+        for s in &mut scores {
+            s.suite = "sblimp-dev".into();
+        }
+        assert_eq!(all(&scores, Convention::SlmScaling).share, 0.5);
+    }
+
+    #[test]
+    fn bands_are_open_above() {
+        let scores: Vec<_> = [0, 1, 4, 5, 19, 20, 99, 100, 7000]
+            .into_iter()
+            .enumerate()
+            .map(|(i, f)| Score { frequency: Some(f), ..score(i, 1.0, 2.0) })
+            .collect();
+        let bands = summarise(&scores, None).remove(0).bands;
+        let counts: Vec<_> = bands.iter().map(|b| b.accuracy.pairs).collect();
+        assert_eq!(counts, [8, 1, 2, 2, 2, 2]);
     }
 
     #[test]
@@ -208,18 +209,20 @@ mod tests {
         // 300 of 400: the normal interval is .75 ± 1.96·√(.75·.25/400) = .708 to .792.
         let scores: Vec<_> =
             (0..400).map(|i| score(i, if i % 4 == 0 { 3.0 } else { 1.0 }, 2.0)).collect();
-        let all = &summarise(&scores, Convention::Slamkit)[0].all;
-        assert!((all.low - 0.708).abs() < 0.01 && (all.high - 0.792).abs() < 0.01, "{all:?}");
+        let a = all(&scores, Convention::Slamkit);
+        assert!((a.low - 0.708).abs() < 0.01 && (a.high - 0.792).abs() < 0.01, "{a:?}");
     }
 
     #[test]
-    fn a_comparison_is_paired() {
-        let first: Vec<_> =
-            (0..200).map(|i| score(i, if i < 100 { 1.0 } else { 3.0 }, 2.0)).collect();
-        let second: Vec<_> =
-            (0..200).map(|i| score(i, if i < 120 { 1.0 } else { 3.0 }, 2.0)).collect();
-        let d = compare(&first, &second, "s", Convention::Slamkit);
-        assert_eq!((d.pairs, d.share), (200, 0.1));
-        assert!(d.low > 0.05 && d.high < 0.15);
+    fn voices_of_an_item_are_one_piece_of_evidence() {
+        // Four voices that always agree say no more than one.
+        let one: Vec<_> =
+            (0..100).map(|i| score(i, if i % 4 == 0 { 3.0 } else { 1.0 }, 2.0)).collect();
+        let four: Vec<_> = ["a", "b", "c", "d"]
+            .into_iter()
+            .flat_map(|v| one.iter().map(move |s| Score { voice: v.into(), ..s.clone() }))
+            .collect();
+        let (one, four) = (all(&one, Convention::Slamkit), all(&four, Convention::Slamkit));
+        assert_eq!((one.low, one.high), (four.low, four.high));
     }
 }

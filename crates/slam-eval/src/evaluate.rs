@@ -10,8 +10,9 @@ use slam_lm::score::{SequenceNll, sequence_nlls};
 use slam_lm::tokenizer::unit_tokens;
 use slam_lm::{BOS, Decoder, LmError};
 
-/// Pairs scored at once; bounds memory.
-const BATCH: usize = 512;
+/// Pairs sorted by length and scored at once: enough that batches waste little padding, few enough that
+/// memory stays flat.
+const BATCH: usize = 4096;
 
 /// Scores that could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +113,10 @@ fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Score>, LmErr
         .map(|(pair, nll)| {
             let (positive, negative) = (without_end(&nll[0]), without_end(&nll[1]));
             let BenchmarkPair { suite, id, voice, kind, subkind, frequency, .. } = pair;
+            let BenchmarkPair { positive_file, negative_file, .. } = pair;
             Score {
+                positive_file,
+                negative_file,
                 suite,
                 id,
                 voice,

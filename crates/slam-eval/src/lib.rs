@@ -2,10 +2,13 @@
 
 pub mod aggregate;
 mod benchmark;
+mod compare;
+mod convention;
 mod evaluate;
+mod interval;
 mod record;
 pub mod report;
 
 pub use benchmark::{BenchmarkError, benchmark};
 pub use evaluate::{EvaluateError, evaluate};
-pub use record::{Evaluation, RecordError};
+pub use record::{Evaluation, RecordError, ScoredShard};

@@ -1,5 +1,6 @@
 //! A scored checkpoint: what was scored, how, and the scores, as JSON beside the scores shard.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,15 +8,16 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use slam_dataset::Key;
 use slam_dataset::publish::{self, PublishError, Staged};
-use slam_dataset::schema::TokeniserInfo;
+use slam_dataset::schema::{Score, TokeniserInfo};
+use slam_dataset::shard::{self, ShardError};
+use slam_dataset::{Key, Receipt};
 
 use crate::aggregate::{Convention, SuiteScore, summarise};
 use crate::evaluate::{EvaluateError, evaluate};
 
 /// The version of what is computed; another one makes recorded scores stale.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Files of a checkpoint that its scores depend on.
 const CHECKPOINT_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokeniser.json"];
@@ -23,14 +25,14 @@ const CHECKPOINT_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokeni
 /// What was scored, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Content key of checkpoint, shards and convention.
+    /// Content key of checkpoint and shards.
     pub key: Key,
     /// The checkpoint.
     pub checkpoint: PathBuf,
     /// The tokeniser of its units, where the checkpoint says it.
     pub tokeniser: Option<TokeniserInfo>,
-    /// How pairs were compared.
-    pub convention: Convention,
+    /// What was scored.
+    pub shards: Vec<ScoredShard>,
     /// BLAKE3 of the scores shard.
     pub scores_blake3: Key,
     /// Pairs scored.
@@ -40,6 +42,34 @@ pub struct Evaluation {
     /// Whether the scores were there before this call.
     #[serde(skip)]
     pub was_done: bool,
+}
+
+/// A benchmark shard that was scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoredShard {
+    /// The file.
+    pub path: PathBuf,
+    /// BLAKE3 of its content.
+    pub blake3: Key,
+    /// Pairs in it, as its receipt says; `None` where it has none.
+    pub rows: Option<u64>,
+    /// Items that were left out of it, by reason.
+    pub left_out: BTreeMap<String, u64>,
+}
+
+impl ScoredShard {
+    fn of(path: &Path) -> Result<Self, RecordError> {
+        let blake3 = Key::of_file(path)
+            .map_err(|source| RecordError::Read { path: path.to_owned(), source })?;
+        let receipt = Receipt::read(path).ok().flatten();
+        let left_out = receipt.iter().flat_map(|r| &r.totals);
+        Ok(Self {
+            path: path.to_owned(),
+            blake3,
+            rows: receipt.as_ref().map(|r| r.rows),
+            left_out: left_out.map(|(reason, n)| (reason.clone(), *n as u64)).collect(),
+        })
+    }
 }
 
 /// A record that cannot be had.
@@ -64,6 +94,9 @@ pub enum RecordError {
     /// The disk refuses.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// A scores shard cannot be read.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
     /// The scores cannot be had.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -86,8 +119,9 @@ impl Evaluation {
         serde_json::from_slice(&bytes).map_err(|source| RecordError::Parse { path, source })
     }
 
-    /// Scores a checkpoint on benchmark shards and writes the scores shard `out` with its record, unless
-    /// both are there for the same checkpoint, shards and convention.
+    /// Scores a checkpoint on benchmark shards and writes the scores shard `out` with its record. What is
+    /// there for the same checkpoint and shards is kept, and another convention is computed from it without
+    /// the model. Where `convention` is `None`, each suite has its own.
     ///
     /// # Errors
     /// If the checkpoint or a shard cannot be read or used, or the disk refuses.
@@ -95,16 +129,26 @@ impl Evaluation {
         checkpoint: &Path,
         tokeniser: Option<&TokeniserInfo>,
         shards: &[PathBuf],
-        convention: Convention,
+        convention: Option<Convention>,
         device: &Device,
         out: &Path,
     ) -> Result<Self, RecordError> {
-        let key = key(checkpoint, shards, convention)?;
+        let scored = shards.iter().map(|p| ScoredShard::of(p)).collect::<Result<Vec<_>, _>>()?;
+        let key = key(checkpoint, &scored)?;
         if let Ok(record) = Self::read(out)
             && record.key == key
             && Key::of_file(out).is_ok_and(|k| k == record.scores_blake3)
         {
-            return Ok(Self { was_done: true, ..record });
+            let wanted = |s: &SuiteScore| {
+                s.convention == convention.unwrap_or_else(|| Convention::default_for(&s.suite))
+            };
+            if record.suites.iter().all(wanted) {
+                return Ok(Self { was_done: true, ..record });
+            }
+            let scores = shard::read::<Score>(out)?;
+            let record = Self { suites: summarise(&scores, convention), ..record };
+            record.write(out)?;
+            return Ok(record);
         }
         let staged = Staged::new(out)?;
         let scores = evaluate(checkpoint, tokeniser, shards, device, staged.path())?;
@@ -115,14 +159,18 @@ impl Evaluation {
             key,
             checkpoint: checkpoint.to_owned(),
             tokeniser: tokeniser.cloned(),
-            convention,
+            shards: scored,
             scores_blake3,
             rows: scores.len(),
             suites: summarise(&scores, convention),
             was_done: false,
         };
-        publish::write(&path_of(out), &serde_json::to_vec_pretty(&record).unwrap_or_default())?;
+        record.write(out)?;
         Ok(record)
+    }
+
+    fn write(&self, scores: &Path) -> Result<(), PublishError> {
+        publish::write(&path_of(scores), &serde_json::to_vec_pretty(self).unwrap_or_default())
     }
 
     /// A suite's score.
@@ -131,18 +179,18 @@ impl Evaluation {
     }
 }
 
-fn key(checkpoint: &Path, shards: &[PathBuf], convention: Convention) -> Result<Key, RecordError> {
+fn key(checkpoint: &Path, shards: &[ScoredShard]) -> Result<Key, RecordError> {
     let files = CHECKPOINT_FILES
         .iter()
         .map(|name| checkpoint.join(name))
         // Large models are several files; the tokeniser is not known of every model.
         .filter(|path| path.is_file())
-        .chain(sharded(checkpoint))
-        .chain(shards.iter().cloned());
-    let keys = files
+        .chain(sharded(checkpoint));
+    let mut keys = files
         .map(|path| Key::of_file(&path).map_err(|source| RecordError::Read { path, source }))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Key::of_work("evaluate", VERSION, &json!({"convention": convention}), &keys))
+    keys.extend(shards.iter().map(|s| s.blake3.clone()));
+    Ok(Key::of_work("evaluate", VERSION, &json!({}), &keys))
 }
 
 /// Weight files of a checkpoint in several parts, in the order of their names.

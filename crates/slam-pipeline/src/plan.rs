@@ -78,19 +78,19 @@ impl Plan {
         }
         let mut last = Vec::new();
         for (dataset, units) in pipeline.datasets.iter().zip(&tokenised) {
-            let (stage, params) = match dataset.role {
+            let folder = Some(pipeline.tokeniser.name.as_str());
+            last.push(match dataset.role {
                 Role::Speech => continue,
                 Role::Preference => {
                     let training = pipeline.dpo.iter().find(|t| t.datasets.contains(&dataset.name));
-                    (stage::PAIR, training.map_or(Value::Null, |t| t.pair.clone()))
+                    let params = training.map(|t| t.pair.clone()).filter(|p| !p.is_null());
+                    let params = params.unwrap_or_else(|| json!({}));
+                    follow(stage::PAIR, dataset, folder, &units.units, |unit| {
+                        (params.clone(), vec![unit.as_input()])
+                    })
                 }
-                Role::Benchmark => (stage::BENCHMARK, Value::Null),
-            };
-            let params = if params.is_null() { json!({}) } else { params };
-            let folder = Some(pipeline.tokeniser.name.as_str());
-            last.push(follow(stage, dataset, folder, &units.units, |unit| {
-                (params.clone(), vec![unit.as_input()])
-            }));
+                Role::Benchmark => benchmark(dataset, folder, &units.units),
+            });
         }
         plan.stages.extend(tokenised);
         plan.stages.extend(last);
@@ -179,6 +179,16 @@ fn unitise(
         let inputs = std::iter::once(unit.as_input()).chain(fitted.iter().cloned()).collect();
         (params.clone(), inputs)
     })
+}
+
+/// A benchmark is one shard: the sides of a pair may lie in different shards before it.
+fn benchmark(dataset: &Dataset, tokeniser: Option<&str>, before: &[WorkUnit]) -> StagePlan {
+    let stage = stage::BENCHMARK;
+    let shard = ShardName::new(0, 1);
+    let inputs = before.iter().map(WorkUnit::as_input).collect();
+    let output = output(stage, &dataset.name, tokeniser, shard);
+    let unit = WorkUnit::new(stage.name, stage.version, shard, json!({}), inputs, output);
+    StagePlan { dataset: dataset.name.clone(), stage: stage.name, units: vec![unit] }
 }
 
 /// A stage that makes one shard of each shard before it.

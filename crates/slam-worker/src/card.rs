@@ -82,7 +82,7 @@ pub(crate) fn of(checkpoint: &Path) -> String {
                         percent("low"),
                         percent("high"),
                         s["all"]["pairs"],
-                        record["convention"].as_str().unwrap_or_default()
+                        s["convention"].as_str().unwrap_or_default()
                     )
                 })
                 .collect(),

@@ -52,8 +52,9 @@ struct DpoRequest {
 struct EvaluateRequest {
     checkpoint: PathBuf,
     shards: Vec<PathBuf>,
+    /// How pairs are compared; where it is missing, as each suite's published scores do.
     #[serde(default)]
-    convention: Convention,
+    convention: Option<Convention>,
     /// Where the scores shard goes; a summary is written beside it as `.json`.
     out: PathBuf,
 }

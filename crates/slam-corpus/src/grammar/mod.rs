@@ -95,6 +95,7 @@ fn pair(suite: &str, voice: &str, row: u64, item: Item) -> Vec<Line> {
                 subkind: String::new(),
                 frequency: None,
                 side,
+                file: None,
             };
             Line { id: key.to_string(), text, split: "test" }
         })

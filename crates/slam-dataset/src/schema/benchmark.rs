@@ -22,6 +22,10 @@ pub struct BenchmarkPair {
     pub subkind: String,
     /// How often the word occurs in the reference corpus, where known.
     pub frequency: Option<u32>,
+    /// The positive's file in the suite's own layout, where submissions name it.
+    pub positive_file: Option<String>,
+    /// The same of the negative.
+    pub negative_file: Option<String>,
     /// Units of the one to prefer.
     pub positive: Vec<u16>,
     /// Units of the other.
@@ -36,6 +40,8 @@ impl Row for BenchmarkPair {
             .map(|name| Field::new(name, DataType::Utf8, false))
             .into();
         fields.push(Field::new("frequency", DataType::UInt32, true));
+        fields.push(Field::new("positive_file", DataType::Utf8, true));
+        fields.push(Field::new("negative_file", DataType::Utf8, true));
         fields.push(Field::new("positive", columns::u16_list(), false));
         fields.push(Field::new("negative", columns::u16_list(), false));
         Arc::new(Schema::new(fields))
@@ -44,6 +50,9 @@ impl Row for BenchmarkPair {
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
         let text = |f: fn(&Self) -> &str| -> ArrayRef {
             Arc::new(rows.iter().map(|r| Some(f(r))).collect::<StringArray>())
+        };
+        let file = |f: fn(&Self) -> Option<&str>| -> ArrayRef {
+            Arc::new(rows.iter().map(f).collect::<StringArray>())
         };
         RecordBatch::try_new(
             Self::schema(),
@@ -54,6 +63,8 @@ impl Row for BenchmarkPair {
                 text(|r| &r.kind),
                 text(|r| &r.subkind),
                 Arc::new(rows.iter().map(|r| r.frequency).collect::<UInt32Array>()),
+                file(|r| r.positive_file.as_deref()),
+                file(|r| r.negative_file.as_deref()),
                 columns::u16_lists(rows.iter().map(|r| r.positive.as_slice())),
                 columns::u16_lists(rows.iter().map(|r| r.negative.as_slice())),
             ],
@@ -65,6 +76,10 @@ impl Row for BenchmarkPair {
         let (mut suite, mut voice) = (texts("suite")?, texts("voice")?);
         let (mut kind, mut subkind) = (texts("kind")?, texts("subkind")?);
         let mut frequency = columns::optional_u32s(batch, "frequency")?.into_iter();
+        // Shards from before the columns were there read as well.
+        let files = |name| columns::optional_strings(batch, name).map(Vec::into_iter);
+        let (mut positive_file, mut negative_file) =
+            (files("positive_file")?, files("negative_file")?);
         let mut positive = columns::u16_vecs(batch, "positive")?.into_iter();
         let mut negative = columns::u16_vecs(batch, "negative")?.into_iter();
         Ok(texts("id")?
@@ -75,6 +90,8 @@ impl Row for BenchmarkPair {
                 kind: kind.next().unwrap_or_default(),
                 subkind: subkind.next().unwrap_or_default(),
                 frequency: frequency.next().flatten(),
+                positive_file: positive_file.next().flatten(),
+                negative_file: negative_file.next().flatten(),
                 positive: positive.next().unwrap_or_default(),
                 negative: negative.next().unwrap_or_default(),
             })

@@ -23,6 +23,10 @@ pub struct Score {
     pub subkind: String,
     /// How often the word occurs in the reference corpus, where known.
     pub frequency: Option<u32>,
+    /// The positive's file in the suite's own layout, where submissions name it.
+    pub positive_file: Option<String>,
+    /// The same of the negative.
+    pub negative_file: Option<String>,
     /// Sum of the negative log-likelihoods of the positive's units, in nats, without the final `<S>`.
     pub positive_nll: f64,
     /// The same of the negative.
@@ -38,6 +42,7 @@ pub struct Score {
 }
 
 const TEXT: [&str; 5] = ["suite", "id", "voice", "kind", "subkind"];
+const FILES: [&str; 2] = ["positive_file", "negative_file"];
 const NLL: [&str; 4] = ["positive_nll", "negative_nll", "positive_eos_nll", "negative_eos_nll"];
 const TOKENS: [&str; 2] = ["positive_tokens", "negative_tokens"];
 
@@ -47,6 +52,7 @@ impl Row for Score {
     fn schema() -> Arc<Schema> {
         let mut fields: Vec<_> = TEXT.map(|name| Field::new(name, DataType::Utf8, false)).into();
         fields.push(Field::new("frequency", DataType::UInt32, true));
+        fields.extend(FILES.map(|name| Field::new(name, DataType::Utf8, true)));
         fields.extend(NLL.map(|name| Field::new(name, DataType::Float64, false)));
         fields.extend(TOKENS.map(|name| Field::new(name, DataType::UInt32, false)));
         Arc::new(Schema::new(fields))
@@ -55,6 +61,9 @@ impl Row for Score {
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
         let text = |f: fn(&Self) -> &str| -> ArrayRef {
             Arc::new(rows.iter().map(|r| Some(f(r))).collect::<StringArray>())
+        };
+        let file = |f: fn(&Self) -> Option<&str>| -> ArrayRef {
+            Arc::new(rows.iter().map(f).collect::<StringArray>())
         };
         let nll = |f: fn(&Self) -> f64| -> ArrayRef {
             Arc::new(rows.iter().map(f).collect::<Float64Array>())
@@ -71,6 +80,8 @@ impl Row for Score {
                 text(|r| &r.kind),
                 text(|r| &r.subkind),
                 Arc::new(rows.iter().map(|r| r.frequency).collect::<UInt32Array>()),
+                file(|r| r.positive_file.as_deref()),
+                file(|r| r.negative_file.as_deref()),
                 nll(|r| r.positive_nll),
                 nll(|r| r.negative_nll),
                 nll(|r| r.positive_eos_nll),
@@ -85,6 +96,10 @@ impl Row for Score {
         let texts = |name| columns::strings(batch, name).map(Vec::into_iter);
         let [suite, id, voice, kind, subkind] = TEXT.map(texts);
         let [mut suite, mut voice, mut kind, mut subkind] = [suite?, voice?, kind?, subkind?];
+        // Shards from before the columns were there read as well.
+        let [positive_file, negative_file] =
+            FILES.map(|name| columns::optional_strings(batch, name).map(Vec::into_iter));
+        let (mut positive_file, mut negative_file) = (positive_file?, negative_file?);
         let [positive, negative, positive_eos, negative_eos] =
             NLL.map(|name| columns::f64s(batch, name));
         let (positive, negative) = (positive?, negative?);
@@ -101,6 +116,8 @@ impl Row for Score {
                 kind: kind.next().unwrap_or_default(),
                 subkind: subkind.next().unwrap_or_default(),
                 frequency: frequency.next().flatten(),
+                positive_file: positive_file.next().flatten(),
+                negative_file: negative_file.next().flatten(),
                 positive_nll: positive[i],
                 negative_nll: negative[i],
                 positive_eos_nll: positive_eos[i],

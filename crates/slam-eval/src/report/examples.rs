@@ -12,7 +12,7 @@ use slam_dataset::schema::{Score, Utterance};
 use slam_dataset::shard::ShardReader;
 
 use super::ReportError;
-use crate::aggregate::Convention;
+use crate::record::Evaluation;
 
 /// A pair with its sound.
 #[derive(Serialize)]
@@ -37,13 +37,14 @@ struct Sound {
 /// sound is not in them are left out.
 pub(super) fn pick(
     scores: &[Score],
-    convention: Convention,
+    evaluation: &Evaluation,
     count: usize,
     shards: &[&PathBuf],
 ) -> Result<Vec<Clip>, ReportError> {
     let mut suites: BTreeMap<&str, Vec<(f64, &Score)>> = BTreeMap::new();
     for score in scores {
-        suites.entry(&score.suite).or_default().push((convention.margin(score), score));
+        let Some(suite) = evaluation.suite(&score.suite) else { continue };
+        suites.entry(&score.suite).or_default().push((suite.convention.margin(score), score));
     }
     let mut chosen = Vec::new();
     for items in suites.values_mut() {
@@ -94,6 +95,10 @@ fn key(score: &Score, side: Side) -> String {
         subkind: score.subkind.clone(),
         frequency: score.frequency,
         side,
+        file: match side {
+            Side::Positive => score.positive_file.clone(),
+            Side::Negative => score.negative_file.clone(),
+        },
     }
     .to_string()
 }

@@ -115,13 +115,17 @@ fn changes(columns: &[Column]) -> Vec<Change> {
     let mut out = Vec::new();
     for pair in columns.windows(2) {
         for suite in &pair[1].evaluation.suites {
-            let convention = pair[1].evaluation.convention;
-            let d = aggregate::compare(&pair[0].scores, &pair[1].scores, &suite.suite, convention);
+            let d = aggregate::compare(
+                &pair[0].scores,
+                &pair[1].scores,
+                &suite.suite,
+                suite.convention,
+            );
             out.push(Change {
                 suite: suite.suite.clone(),
                 from: pair[0].label.clone(),
                 to: pair[1].label.clone(),
-                share: d.share,
+                share: d.difference,
                 low: d.low,
                 high: d.high,
             });
@@ -151,9 +155,7 @@ pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
     let dpo = request.dpo.as_deref().map(training::read).transpose()?;
     let shards: Vec<_> = request.datasets.iter().flat_map(|d| &d.corpus).collect();
     let clips = match columns.last() {
-        Some(last) => {
-            examples::pick(&last.scores, last.evaluation.convention, CLIPS_PER_SUITE, &shards)?
-        }
+        Some(last) => examples::pick(&last.scores, &last.evaluation, CLIPS_PER_SUITE, &shards)?,
         None => vec![],
     };
     let table = table::Table::of(&columns);

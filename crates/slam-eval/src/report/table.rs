@@ -33,10 +33,10 @@ impl Table {
         let Some(last) = columns.last() else {
             return Self { labels, convention: String::new(), rows: vec![], kinds: vec![] };
         };
-        let convention = serde_json::to_value(last.evaluation.convention)
-            .ok()
-            .and_then(|v| v.as_str().map(str::to_owned))
-            .unwrap_or_default();
+        let mut names: Vec<_> =
+            last.evaluation.suites.iter().map(|s| s.convention.name()).collect();
+        names.dedup();
+        let convention = names.join(", ");
         let mut table = Self { labels, convention, rows: vec![], kinds: vec![] };
         for suite in &last.evaluation.suites {
             let name = &suite.suite;
