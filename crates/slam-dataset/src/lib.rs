@@ -9,6 +9,7 @@
 //! orchestrator needs.
 
 pub mod event;
+pub mod gold;
 pub mod hash;
 pub mod key;
 pub mod name;

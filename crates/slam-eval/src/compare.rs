@@ -50,13 +50,7 @@ pub fn compare(
     suite: &str,
     convention: Convention,
 ) -> Comparison {
-    type Id<'a> = [&'a str; 4];
-    let of = |scores: &'_ [Score]| -> BTreeMap<Id<'_>, (usize, f64)> {
-        let rows = scores.iter().enumerate().filter(|(_, s)| s.suite == suite);
-        rows.map(|(i, s)| ([&*s.kind, &*s.subkind, &*s.id, &*s.voice], (i, convention.pair(s))))
-            .collect::<BTreeMap<_, _>>()
-    };
-    let (a, b) = (of(first), of(second));
+    let (a, b) = (pairs(first, suite, convention), pairs(second, suite, convention));
     let both: Vec<(&Score, f64, f64)> =
         b.iter().filter_map(|(key, (row, b))| Some((&second[*row], a.get(key)?.1, *b))).collect();
     let weighting = convention.weighting(suite);
@@ -78,6 +72,19 @@ pub fn compare(
         won: both.iter().filter(|(_, a, b)| b > a).count(),
         lost: both.iter().filter(|(_, a, b)| b < a).count(),
     }
+}
+
+type PairKey<'a> = [&'a str; 4];
+
+/// A suite's pairs: the row and the value of each.
+fn pairs<'a>(
+    scores: &'a [Score],
+    suite: &str,
+    convention: Convention,
+) -> BTreeMap<PairKey<'a>, (usize, f64)> {
+    let rows = scores.iter().enumerate().filter(|(_, s)| s.suite == suite);
+    rows.map(|(i, s)| ([&*s.kind, &*s.subkind, &*s.id, &*s.voice], (i, convention.pair(s))))
+        .collect()
 }
 
 /// How a figure varies over runs that differ in their seed alone.

@@ -13,6 +13,7 @@ pub mod indices;
 pub mod plan;
 pub mod run;
 pub mod source;
+pub mod suite;
 
 pub use file::Pipeline;
 pub use plan::{Plan, StagePlan};

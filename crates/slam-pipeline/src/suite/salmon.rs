@@ -1,0 +1,55 @@
+//! SALMon (Maimon, Roth and Adi 2024): acoustic consistency and alignment in eight parts.
+
+use std::collections::BTreeMap;
+
+use slam_dataset::ItemKey;
+use slam_dataset::key::Side;
+
+use super::{Listing, Suite, folder_and_stem, recordings};
+use crate::source::{SourceError, SourceFile};
+
+/// Lists `<part>/sample_<i>_….wav`.
+pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
+    let name = suite.name_or("salmon");
+    let mut listing = Listing::default();
+    let mut samples: BTreeMap<(String, u64), Vec<SourceFile>> = BTreeMap::new();
+    for file in recordings(&suite.folder)? {
+        let (folder, stem) = folder_and_stem(&file.relative);
+        let number = stem
+            .strip_prefix("sample_")
+            .and_then(|rest| rest.split_once('_').map_or(rest, |(number, _)| number).parse().ok());
+        match number {
+            Some(number) => samples.entry((folder.to_owned(), number)).or_default().push(file),
+            None => listing.refuse(&file, "its name is not sample_<number>_…"),
+        }
+    }
+    for ((part, number), mut files) in samples {
+        files.sort_by(|a, b| a.relative.cmp(&b.relative));
+        if files.len() != 2 {
+            // Which is the positive shows only beside the other.
+            let error = match files.len() {
+                1 => "its mate is missing".to_owned(),
+                n => format!("{n} files of one sample, expected two"),
+            };
+            for file in &files {
+                listing.refuse(file, error.clone());
+            }
+            continue;
+        }
+        for (side, file) in [Side::Positive, Side::Negative].into_iter().zip(files) {
+            let (_, stem) = folder_and_stem(&file.relative);
+            let key = ItemKey {
+                suite: name.clone(),
+                id: number.to_string(),
+                voice: String::new(),
+                kind: part.clone(),
+                subkind: String::new(),
+                frequency: None,
+                side,
+                file: Some(stem.to_owned()),
+            };
+            listing.add(key, file);
+        }
+    }
+    Ok(listing)
+}

@@ -1,0 +1,35 @@
+//! Slamkit's folders for sWUGGY and sBLIMP.
+
+use slam_dataset::ItemKey;
+use slam_dataset::key::Side;
+
+use super::{Listing, Suite, folder_and_stem, recordings};
+use crate::source::SourceError;
+
+/// Lists `<kind>/<n><mark>….wav`: slamkit sorts by n and takes every second file for the positive, which is
+/// that of an even n where no file is missing; the number, not the place, decides here, so that a missing
+/// file does not turn all pairs behind it around.
+pub(super) fn list(suite: &Suite, name: &str, mark: char) -> Result<Listing, SourceError> {
+    let name = suite.name_or(name);
+    let mut listing = Listing::default();
+    for file in recordings(&suite.folder)? {
+        let (folder, stem) = folder_and_stem(&file.relative);
+        let number = stem.split_once(mark).map_or(stem, |(number, _)| number).parse::<u64>();
+        let Ok(number) = number else {
+            listing.refuse(&file, format!("its name does not begin with a number and '{mark}'"));
+            continue;
+        };
+        let key = ItemKey {
+            suite: name.clone(),
+            id: (number / 2).to_string(),
+            voice: String::new(),
+            kind: folder.to_owned(),
+            subkind: String::new(),
+            frequency: None,
+            side: if number.is_multiple_of(2) { Side::Positive } else { Side::Negative },
+            file: Some(stem.to_owned()),
+        };
+        listing.add(key, file);
+    }
+    Ok(listing)
+}

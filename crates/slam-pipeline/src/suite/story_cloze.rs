@@ -1,0 +1,43 @@
+//! The spoken StoryClozes: sSC and tSC (Hassid et al. 2023).
+
+use slam_dataset::ItemKey;
+use slam_dataset::key::Side;
+
+use super::{Listing, Suite, folder_and_stem, recordings};
+use crate::source::SourceError;
+
+/// Lists `0_<id>_correct.wav` and `1_<id>_incorrect.wav`; a folder above them is the speaker.
+pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
+    let name = suite.name_or("story-cloze");
+    let mut listing = Listing::default();
+    for file in recordings(&suite.folder)? {
+        let (folder, stem) = folder_and_stem(&file.relative);
+        let (side, lead, rest) = if let Some(rest) = stem.strip_suffix("_incorrect") {
+            (Side::Negative, "1_", rest)
+        } else if let Some(rest) = stem.strip_suffix("_correct") {
+            (Side::Positive, "0_", rest)
+        } else if stem.ends_with("_mutual") {
+            listing.refuse(
+                &file,
+                "the shared beginning of the cross-modal variant, whose other files are endings alone; \
+                 score the variant with whole stories",
+            );
+            continue;
+        } else {
+            listing.refuse(&file, "its name ends neither with _correct nor with _incorrect");
+            continue;
+        };
+        let key = ItemKey {
+            suite: name.clone(),
+            id: rest.strip_prefix(lead).unwrap_or(rest).to_owned(),
+            voice: folder.to_owned(),
+            kind: String::new(),
+            subkind: String::new(),
+            frequency: None,
+            side,
+            file: Some(stem.to_owned()),
+        };
+        listing.add(key, file);
+    }
+    Ok(listing)
+}
