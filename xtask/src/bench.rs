@@ -39,6 +39,8 @@ pub(crate) struct Arguments {
 enum Bench {
     /// Audio-hours a second of ingest, against soundfile and soxr
     Ingest(Options),
+    /// Resampling to 16 kHz, against soxr (and torchaudio); the other steps of ingest alone
+    Resample(Options),
 }
 
 #[derive(clap::Args)]
@@ -68,6 +70,22 @@ struct Target {
     peer: &'static str,
 }
 
+const INGEST: Target = Target {
+    name: "ingest",
+    package: "slam-corpus",
+    bench: "ingest",
+    features: "",
+    peer: "crates/slam-corpus/benches/ingest_peer.py",
+};
+
+const RESAMPLE: Target = Target {
+    name: "resample",
+    package: "slam-audio",
+    bench: "stages",
+    features: "",
+    peer: "crates/slam-audio/benches/resample_peer.py",
+};
+
 /// One line of a program.
 #[derive(Clone, Debug, Deserialize)]
 struct Figure {
@@ -90,16 +108,8 @@ enum Better {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (target, options) = match &arguments.bench {
-        Bench::Ingest(options) => (
-            Target {
-                name: "ingest",
-                package: "slam-corpus",
-                bench: "ingest",
-                features: "",
-                peer: "crates/slam-corpus/benches/ingest_peer.py",
-            },
-            options,
-        ),
+        Bench::Ingest(options) => (INGEST, options),
+        Bench::Resample(options) => (RESAMPLE, options),
     };
     let folder = worker::workspace().join("target/bench").join(target.name);
     fs::create_dir_all(&folder)

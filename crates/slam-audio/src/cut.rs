@@ -15,6 +15,9 @@ const PAUSE: usize = 12;
 /// What stays of a long pause before and after speech: 0.3 s, in samples.
 const MARGIN: usize = 4800;
 
+/// No recording is as long (two years): arithmetic on positions does not overflow.
+const LONGEST: usize = 1 << 40;
+
 /// A piece of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
@@ -66,7 +69,7 @@ impl Cutter {
             Activity::Given(list) => Source::Intervals(intervals(list)),
         };
         Self {
-            max_samples: max_samples.max(RATE_HZ as usize),
+            max_samples: max_samples.clamp(RATE_HZ as usize, LONGEST),
             source,
             pending: Vec::new(),
             start: 0,
