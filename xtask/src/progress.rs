@@ -43,8 +43,17 @@ impl Progress {
             if let Ok(line) = serde_json::to_string(event) {
                 eprintln!("{line}");
             }
-        } else if let Event::Progress { done, total, unit, message, .. } = event {
-            self.set(*done, *total, unit, message);
+        } else {
+            match event {
+                Event::Progress { done, total, unit, message, .. } => {
+                    self.set(*done, *total, unit, message);
+                }
+                Event::Note { text } => match &self.bar {
+                    Some(bar) => bar.suspend(|| eprintln!("{text}")),
+                    None => eprintln!("{text}"),
+                },
+                _ => {}
+            }
         }
     }
 

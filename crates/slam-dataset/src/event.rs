@@ -36,6 +36,11 @@ pub enum Event {
         /// Why, with the remedy.
         message: String,
     },
+    /// Something that a person should know while the work goes on: a plan, a warning.
+    Note {
+        /// The text.
+        text: String,
+    },
     /// The result of a command, for people: a table or a sentence.
     Result {
         /// The text.

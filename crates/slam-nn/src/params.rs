@@ -3,7 +3,7 @@
 //! Names are those of the model's Hugging Face checkpoint (`model.layers.0.mlp.up_proj.weight`). A
 //! model lists its parameters in one fixed order, shared tensors (a tied head) once.
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, GradientCheckpointingStrategy, Tensor};
 
 /// A parameter of any rank, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +82,16 @@ impl ParamMut<'_> {
         }
     }
 
+    /// Says whether what is computed of the parameter is kept for the backward pass or computed again.
+    /// Without autodiff there is nothing to say.
+    pub fn set_checkpointing(&mut self, strategy: GradientCheckpointingStrategy) {
+        match self {
+            Self::D1(t) => update(t, |t| checkpointed(t, strategy)),
+            Self::D2(t) => update(t, |t| checkpointed(t, strategy)),
+            Self::D3(t) => update(t, |t| checkpointed(t, strategy)),
+        }
+    }
+
     /// Moves the parameter to another device, in or out of autodiff.
     pub fn to_device(&mut self, device: &Device) {
         match self {
@@ -95,6 +105,17 @@ impl ParamMut<'_> {
 fn leaf<const D: usize>(tensor: Tensor<D>, require_grad: bool) -> Tensor<D> {
     let tensor = tensor.inner();
     if require_grad { tensor.autodiff().require_grad() } else { tensor }
+}
+
+fn checkpointed<const D: usize>(
+    tensor: Tensor<D>,
+    strategy: GradientCheckpointingStrategy,
+) -> Tensor<D> {
+    if tensor.is_autodiff() {
+        tensor.with_gradient_checkpointing_strategy(strategy)
+    } else {
+        tensor
+    }
 }
 
 /// A tensor keeps its own autodiff context when it moves; here the device's counts.

@@ -5,6 +5,8 @@ use slam_dataset::publish::PublishError;
 use slam_dataset::shard::ShardError;
 use slam_lm::LmError;
 
+use crate::plan::Plan;
+
 /// A training run that could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -52,15 +54,23 @@ pub enum TrainError {
     },
     /// The loss is not a number any more.
     #[error(
-        "the loss is {loss} at step {step}; its samples are listed in {path}: lower train.params.peak_lr, or look at these samples"
+        "the loss is {loss} and the gradient's norm {norm} at step {step}; its samples are listed in {path}: look at these, or lower optimiser.peak_lr"
     )]
     NotFinite {
         /// The step.
         step: u64,
         /// The loss.
         loss: f64,
+        /// The gradient's norm.
+        norm: f64,
         /// Where the samples are listed.
         path: PathBuf,
+    },
+    /// Asked for the plan alone; it is made.
+    #[error("planned: {plan}")]
+    Planned {
+        /// The plan.
+        plan: Box<Plan>,
     },
     /// Asked to stop; the state is saved.
     #[error("interrupted at step {step}; the same command goes on from there")]

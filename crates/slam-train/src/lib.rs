@@ -1,18 +1,26 @@
 //! Packing, the training loop, schedules and DPO (stages: pretrain and DPO, as runs).
 
 pub mod budget;
+pub mod config;
 pub mod data;
 pub mod dpo;
 mod error;
-pub mod metrics;
+mod metrics;
+mod objective;
 pub mod optimiser;
 pub mod packing;
+pub mod plan;
+mod prefetch;
 pub mod pretrain;
 pub mod schedule;
+mod session;
+mod spike;
 mod state;
+mod tensorboard;
 pub mod trainer;
 
 pub use budget::Budget;
 pub use error::TrainError;
+pub use plan::Plan;
 pub use state::tokeniser_of_model;
-pub use trainer::{RunContext, Summary};
+pub use trainer::{Mode, Report, RunContext, Summary, Update};

@@ -5,6 +5,8 @@ use slam_lm::Decoder;
 use slam_nn::ops::{self, AdamWStep};
 use slam_nn::params::{ParamMut, ParamRef, Parameters, take};
 
+use crate::config::Decay;
+
 /// A tensor of any rank that a parameter has.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
@@ -98,14 +100,24 @@ impl AdamW {
         Self { second: first.clone(), first }
     }
 
-    /// Steps every parameter that has a gradient. `grad_scale` of `step` multiplies gradients first.
-    pub fn step(&mut self, model: &mut Decoder, gradients: GradientSum, step: &AdamWStep) {
+    /// Steps every parameter that has a gradient; those that `decay` leaves out do not decay. `grad_scale`
+    /// of `step` multiplies gradients first.
+    pub fn step(
+        &mut self,
+        model: &mut Decoder,
+        gradients: GradientSum,
+        step: &AdamWStep,
+        decay: Decay,
+    ) {
         let mut gradients = gradients.values.into_iter();
         let mut index = 0;
         model.for_each_param_mut(&mut |_, p| {
             let gradient = gradients.next().flatten();
             let (m, v) = (&mut self.first[index], &mut self.second[index]);
             index += 1;
+            let decays = decay.applies(&p.as_ref());
+            let step =
+                &AdamWStep { weight_decay: if decays { step.weight_decay } else { 0.0 }, ..*step };
             match (p, gradient, m, v) {
                 (ParamMut::D1(p), Some(Value::D1(g)), Value::D1(m), Value::D1(v)) => {
                     update(p, g, m, v, step);

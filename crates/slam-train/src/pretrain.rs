@@ -13,10 +13,12 @@ use slam_lm::batch::next_tokens;
 use slam_lm::{Decoder, DecoderConfig, TokenBatch};
 
 use crate::budget::Budget;
+use crate::config::{self, OptimiserConfig};
 use crate::data::{self, Corpus, Samples};
 use crate::error::TrainError;
+use crate::objective::{Loss, Objective, Steps};
 use crate::packing::{self, Packing, Piece};
-use crate::trainer::{self, Loss, Objective, OptimiserConfig, RunContext, Summary};
+use crate::trainer::{self, Job, RunContext, Summary};
 
 /// Parameters of pre-training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,7 +77,8 @@ pub fn pretrain(
     context: &RunContext<'_>,
 ) -> Result<Summary, TrainError> {
     let params = serde_json::json!({"config": config, "start": format!("{start:?}")});
-    let key = Key::of_work("pretrain", 1, &params, [data_key]);
+    let identity = serde_json::json!({"config": config::identity(&params["config"]), "start": params["start"]});
+    let key = Key::of_work("pretrain", 2, &identity, [data_key]);
     if let Some(summary) = trainer::finished(context.run, &key) {
         return Ok(summary);
     }
@@ -85,18 +88,18 @@ pub fn pretrain(
     let corpus = data::read_corpus(shards)?;
     let first = || first_model(start, &corpus, config, context);
     let micro_rows = if config.micro_rows == 0 { config.rows } else { config.micro_rows };
-    let mut objective = NextToken {
+    let objective = NextToken {
         context: config.context,
         rows: config.rows,
         micro_rows,
         packing: config.packing,
         seed: config.seed,
-        device: context.device.clone().autodiff(),
-        epoch: None,
-        epoch_starts: vec![0],
+        device: config.optimiser.autodiff(context.device),
         corpus: &corpus,
     };
-    trainer::train(&mut objective, first, &config.optimiser, config.budget, &key, context)
+    let job =
+        Job { optimiser: &config.optimiser, budget: config.budget, key: &key, params: &params };
+    trainer::train(&objective, first, &job, context)
 }
 
 /// The model before its first step; kept as `initial/`, so that it can be scored too.
@@ -149,10 +152,6 @@ struct NextToken<'a> {
     packing: Packing,
     seed: u64,
     device: Device,
-    /// The rows of the epoch in use.
-    epoch: Option<(u64, Vec<Vec<Piece>>)>,
-    /// The first step of each epoch met so far.
-    epoch_starts: Vec<u64>,
     corpus: &'a Corpus,
 }
 
@@ -205,28 +204,33 @@ impl Objective for NextToken<'_> {
         self.corpus.train.num_tokens() as u64
     }
 
-    fn step(&mut self, step: u64) -> Vec<Rows> {
-        // Walks to the step's epoch; packing one takes milliseconds, so that nothing need be saved.
-        let mut epoch = self.epoch_starts.iter().rposition(|&s| s <= step).unwrap_or(0) as u64;
-        loop {
-            let start = self.epoch_starts[epoch as usize];
-            let rows = match self.epoch.take() {
-                Some((e, rows)) if e == epoch => rows,
-                _ => self.pack_epoch(epoch),
-            };
-            let steps = self.steps_of(&rows);
-            if step < start + steps {
-                let first = (step - start) as usize * self.rows;
-                let chosen = &rows[first..rows.len().min(first + self.rows)];
-                let parts = chosen.chunks(self.micro_rows).map(<[_]>::to_vec).collect();
-                self.epoch = Some((epoch, rows));
-                return parts;
+    fn steps(&self) -> Steps<'_, Rows> {
+        // The epoch in use, and the first step of each epoch met so far.
+        let mut packed: Option<(u64, Rows)> = None;
+        let mut epoch_starts = vec![0u64];
+        Box::new(move |step| {
+            // Walks to the step's epoch; packing one takes milliseconds, so that nothing need be saved.
+            let mut epoch = epoch_starts.iter().rposition(|&s| s <= step).unwrap_or(0) as u64;
+            loop {
+                let start = epoch_starts[epoch as usize];
+                let rows = match packed.take() {
+                    Some((e, rows)) if e == epoch => rows,
+                    _ => self.pack_epoch(epoch),
+                };
+                let steps = self.steps_of(&rows);
+                if step < start + steps {
+                    let first = (step - start) as usize * self.rows;
+                    let chosen = &rows[first..rows.len().min(first + self.rows)];
+                    let parts = chosen.chunks(self.micro_rows).map(<[_]>::to_vec).collect();
+                    packed = Some((epoch, rows));
+                    return parts;
+                }
+                epoch += 1;
+                if epoch_starts.len() == epoch as usize {
+                    epoch_starts.push(start + steps);
+                }
             }
-            epoch += 1;
-            if self.epoch_starts.len() == epoch as usize {
-                self.epoch_starts.push(start + steps);
-            }
-        }
+        })
     }
 
     fn tokens(&self, rows: &Rows) -> u64 {

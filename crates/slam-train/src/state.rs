@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use slam_dataset::Key;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::Decoder;
@@ -16,9 +17,13 @@ use slam_nn::weights::{Weights, write_safetensors};
 use crate::budget::Spent;
 use crate::error::TrainError;
 use crate::optimiser::{AdamW, Value};
+use crate::spike::Spikes;
+use crate::trainer::{Job, RunContext, Update};
 
 const OPTIMISER: &str = "optimiser.safetensors";
 const COUNTERS: &str = "state.json";
+/// The time used, noted more often than checkpoints are made, so that a killed run still ends on budget.
+const CLOCK: &str = "clock.json";
 /// The tokeniser of the units that a model was trained on, in the model's folder.
 const TOKENISER: &str = "tokeniser.json";
 
@@ -27,10 +32,60 @@ const TOKENISER: &str = "tokeniser.json";
 pub(crate) struct State {
     /// What the run is made of: configuration and data. Another key, another run.
     pub(crate) key: Key,
+    /// The stage's parameters.
+    pub(crate) params: Json,
+    /// What made the units.
+    pub(crate) tokeniser: TokeniserInfo,
     /// How far it is.
     pub(crate) spent: Spent,
+    /// Seconds kept for the last validation and save; 0 where they were not measured.
+    pub(crate) reserve_seconds: f64,
+    /// The last training loss.
+    pub(crate) loss: Option<f64>,
+    /// The last validation loss.
+    pub(crate) validation_loss: Option<f64>,
     /// The lowest validation loss so far.
     pub(crate) best_validation: Option<f64>,
+    /// Its step.
+    pub(crate) best_step: Option<u64>,
+    /// What the next loss is compared with.
+    pub(crate) spikes: Spikes,
+}
+
+impl State {
+    /// A run that has not begun.
+    pub(crate) fn new(job: &Job<'_>, tokeniser: &TokeniserInfo) -> Self {
+        Self {
+            key: job.key.clone(),
+            params: job.params.clone(),
+            tokeniser: tokeniser.clone(),
+            spent: Spent::default(),
+            reserve_seconds: 0.0,
+            loss: None,
+            validation_loss: None,
+            best_validation: None,
+            best_step: None,
+            spikes: Spikes::default(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Clock {
+    key: Key,
+    seconds: f64,
+}
+
+/// Notes the time that a run has used.
+pub(crate) fn write_clock(run: &Path, key: &Key, seconds: f64) -> Result<(), TrainError> {
+    let text = serde_json::to_vec(&Clock { key: key.clone(), seconds }).unwrap_or_default();
+    Ok(slam_dataset::publish::write(&run.join(CLOCK), &text)?)
+}
+
+/// The time that a run has used, as last noted; 0 where it was not.
+pub(crate) fn clock(run: &Path, key: &Key) -> f64 {
+    let noted = fs::read(run.join(CLOCK)).ok().and_then(|b| serde_json::from_slice(&b).ok());
+    noted.filter(|c: &Clock| c.key == *key && c.seconds.is_finite()).map_or(0.0, |c| c.seconds)
 }
 
 /// The folder of a step's checkpoint.
@@ -48,7 +103,7 @@ fn steps(run: &Path) -> Vec<u64> {
     steps
 }
 
-/// Saves a checkpoint and removes older ones beyond `keep`.
+/// Saves a checkpoint and removes older ones beyond `keep` and the best.
 pub(crate) fn save(
     run: &Path,
     state: &State,
@@ -64,13 +119,28 @@ pub(crate) fn save(
     write_moments(&staged.join(OPTIMISER), model, optimiser)?;
     let text = serde_json::to_vec_pretty(state).unwrap_or_default();
     slam_dataset::publish::write(&staged.join(COUNTERS), &text)?;
-    let _ = fs::remove_dir_all(&target);
-    fs::rename(&staged, &target).map_err(|e| TrainError::write(&target, e))?;
+    publish_folder(&staged, &target)?;
+    let best = state.best_step.unwrap_or(u64::MAX);
     let all = steps(run);
-    for old in &all[..all.len().saturating_sub(keep.max(1))] {
+    for old in all[..all.len().saturating_sub(keep.max(1))].iter().filter(|s| **s != best) {
         let _ = fs::remove_dir_all(folder(run, *old));
     }
     Ok(())
+}
+
+/// Puts a staged folder in its place. Its files reach the disk first: a rename that outlives them in a power
+/// failure would leave a folder of empty files.
+fn publish_folder(staged: &Path, target: &Path) -> Result<(), TrainError> {
+    let sync = |path: &Path| {
+        fs::File::open(path).and_then(|f| f.sync_all()).map_err(|e| TrainError::write(path, e))
+    };
+    for entry in fs::read_dir(staged).map_err(|e| TrainError::write(staged, e))?.flatten() {
+        sync(&entry.path())?;
+    }
+    sync(staged)?;
+    let _ = fs::remove_dir_all(target);
+    fs::rename(staged, target).map_err(|e| TrainError::write(target, e))?;
+    target.parent().map_or(Ok(()), sync)
 }
 
 fn write_moments(path: &Path, model: &Decoder, optimiser: &AdamW) -> Result<(), TrainError> {
@@ -91,28 +161,49 @@ fn write_moments(path: &Path, model: &Decoder, optimiser: &AdamW) -> Result<(), 
     .map_err(|e| TrainError::Model(e.into()))
 }
 
-/// Reads the last checkpoint of a run with this key; `None` where there is none.
+/// Reads the last checkpoint of a run with this key that can be read; `None` where there is none.
 pub(crate) fn load(
-    run: &Path,
+    context: &RunContext<'_>,
+    key: &Key,
+) -> Result<Option<(State, Decoder, AdamW)>, TrainError> {
+    let mut broken = None;
+    for step in steps(context.run).into_iter().rev() {
+        match read(&folder(context.run, step), key, context.device) {
+            Ok(found) => return Ok(found),
+            Err(e) => {
+                (context.tell)(&Update::Note(format!(
+                    "the checkpoint of step {step} cannot be read, the one before it is tried: {e}"
+                )));
+                broken = broken.or(Some(e));
+            }
+        }
+    }
+    broken.map_or(Ok(None), Err)
+}
+
+/// Reads a checkpoint; `None` where it is another run's.
+fn read(
+    folder: &Path,
     key: &Key,
     device: &Device,
 ) -> Result<Option<(State, Decoder, AdamW)>, TrainError> {
-    let Some(step) = steps(run).pop() else { return Ok(None) };
-    let folder = folder(run, step);
     let path = folder.join(COUNTERS);
     let bytes = fs::read(&path).map_err(|e| TrainError::read(&path, e))?;
-    let state: State = serde_json::from_slice(&bytes).map_err(|e| TrainError::read(&path, e))?;
-    if state.key != *key {
+    let state: Json = serde_json::from_slice(&bytes).map_err(|e| TrainError::read(&path, e))?;
+    // The key first: a checkpoint of an older program may have other fields.
+    if state["key"].as_str() != Some(key.as_str()) {
         return Ok(None);
     }
-    let model = Decoder::load(&folder, device)?;
+    let state: State = serde_json::from_value(state).map_err(|e| TrainError::read(&path, e))?;
+    let model = Decoder::load(folder, device)?;
     let moments = Weights::open(folder.join(OPTIMISER)).map_err(|e| TrainError::Model(e.into()))?;
-    let mut read = Vec::new();
+    let mut shapes = Vec::new();
     model.for_each_param(&mut |name, p| {
-        read.push((name.to_owned(), p.shape()));
+        shapes.push((name.to_owned(), p.shape()));
     });
     let of = |kind: &str| -> Result<Vec<Value>, TrainError> {
-        read.iter()
+        shapes
+            .iter()
             .map(|(name, shape)| {
                 let values = moments
                     .tensor_shaped(&format!("{kind}.{name}"), shape)
@@ -134,17 +225,36 @@ fn value(values: Vec<f32>, shape: &[usize], device: &Device) -> Value {
     }
 }
 
-/// Removes what another run left in the folder.
-pub(crate) fn clear(run: &Path) -> Result<(), TrainError> {
-    for name in ["checkpoints", "final"] {
-        let path = run.join(name);
-        match fs::remove_dir_all(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(TrainError::write(&path, e));
-            }
-            _ => {}
-        }
+/// Moves what another run left in the folder out of the way: hours of work are not thrown away because a
+/// setting was changed.
+pub(crate) fn set_aside(context: &RunContext<'_>) -> Result<(), TrainError> {
+    let run = context.run;
+    let left: Vec<&str> = ["checkpoints", "final", "summary.json", "metrics.jsonl", CLOCK]
+        .into_iter()
+        .filter(|name| run.join(name).exists())
+        .collect();
+    // A clock alone is this run's own, killed before its first checkpoint.
+    if left.iter().all(|name| matches!(*name, CLOCK | "metrics.jsonl")) {
+        return Ok(());
     }
+    let mut number = 1;
+    let aside = loop {
+        let path = run.join(format!("replaced-{number}"));
+        if !path.exists() {
+            break path;
+        }
+        number += 1;
+    };
+    fs::create_dir_all(&aside).map_err(|e| TrainError::write(&aside, e))?;
+    for name in left {
+        let path = run.join(name);
+        fs::rename(&path, aside.join(name)).map_err(|e| TrainError::write(&path, e))?;
+    }
+    (context.tell)(&Update::Note(format!(
+        "{} held a run of other settings or data, which was moved to {}",
+        run.display(),
+        aside.display()
+    )));
     Ok(())
 }
 
@@ -161,8 +271,7 @@ pub(crate) fn publish_model(
     model.save(&staged, Format::Slamkit, None)?;
     let text = serde_json::to_vec_pretty(tokeniser).unwrap_or_default();
     slam_dataset::publish::write(&staged.join(TOKENISER), &text)?;
-    let _ = fs::remove_dir_all(&target);
-    fs::rename(&staged, &target).map_err(|e| TrainError::write(&target, e))
+    publish_folder(&staged, &target)
 }
 
 /// The tokeniser that a model's units come from; `None` where its folder does not say.

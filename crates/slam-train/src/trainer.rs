@@ -4,147 +4,55 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, GradientCheckpointingStrategy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use slam_dataset::Key;
-use slam_dataset::schema::TokeniserInfo;
 use slam_lm::Decoder;
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::Parameters;
 
-use crate::budget::{Budget, Spent};
+use crate::budget::{Budget, Spent, Stand};
+use crate::config::{Activations, OptimiserConfig, Precision};
 use crate::error::TrainError;
 use crate::metrics::Metrics;
+use crate::objective::{Loss, Objective};
 use crate::optimiser::{AdamW, GradientSum};
-use crate::schedule::{Schedule, Shape};
+use crate::plan::Plan;
+use crate::prefetch::Prefetch;
+use crate::session::Session;
 use crate::state::{self, State};
 
 /// What a run writes when it is finished, beside the model in `final/`.
 const SUMMARY: &str = "summary.json";
 
-/// How a model is optimised; the same for pre-training and DPO.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimiserConfig {
-    /// The highest learning rate.
-    pub peak_lr: f64,
-    /// The learning rate a cosine ends at.
-    pub min_lr: f64,
-    /// The shape of the schedule.
-    pub schedule: Shape,
-    /// The share of the budget that the linear warm-up takes.
-    pub warmup: f64,
-    /// The global norm that gradients are clipped to; 0 for none.
-    pub clip: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Steps between lines of `metrics.jsonl`.
-    pub log_every: u64,
-    /// Steps between validations; 0 for only the last.
-    pub validate_every: u64,
-    /// Seconds between checkpoints.
-    pub save_every_seconds: f64,
-    /// How many checkpoints are kept.
-    pub keep: usize,
+/// What a run is made of.
+pub(crate) struct Job<'a> {
+    /// How the model is optimised.
+    pub(crate) optimiser: &'a OptimiserConfig,
+    /// When it ends.
+    pub(crate) budget: Budget,
+    /// Configuration and data, as a key.
+    pub(crate) key: &'a Key,
+    /// The stage's parameters, kept in every checkpoint.
+    pub(crate) params: &'a Value,
 }
 
-impl Default for OptimiserConfig {
-    /// The recipe's values.
-    fn default() -> Self {
-        Self {
-            peak_lr: 1e-3,
-            min_lr: 5e-5,
-            schedule: Shape::Cosine,
-            warmup: 0.01,
-            clip: 0.5,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 0.0,
-            log_every: 10,
-            validate_every: 0,
-            save_every_seconds: 600.0,
-            keep: 2,
-        }
-    }
-}
-
-impl OptimiserConfig {
-    fn schedule(&self) -> Schedule {
-        let Self { peak_lr, min_lr, warmup, .. } = *self;
-        Schedule { shape: self.schedule, peak_lr, min_lr, warmup }
-    }
-
-    fn check(&self) -> Result<(), TrainError> {
-        let bad = |m: &str| Err(TrainError::Config(format!("optimiser: {m}")));
-        if !(self.peak_lr.is_finite() && self.peak_lr > 0.0) {
-            return bad("peak_lr must be positive");
-        }
-        if !(0.0..=self.peak_lr).contains(&self.min_lr) {
-            return bad("min_lr must be between 0 and peak_lr");
-        }
-        if !(0.0..1.0).contains(&self.warmup) {
-            return bad("warmup is a share of the run, 0 to 1");
-        }
-        if !(0.0..1.0).contains(&self.beta1) || !(0.0..1.0).contains(&self.beta2) {
-            return bad("beta1 and beta2 must be at least 0 and below 1");
-        }
-        if self.log_every == 0 {
-            return bad("log_every must be at least 1");
-        }
-        Ok(())
-    }
-}
-
-/// What is optimised.
-pub(crate) trait Objective {
-    /// A part of a step that fits into memory at once.
-    type Micro;
-
-    /// The tokeniser of the data.
-    fn tokeniser(&self) -> &TokeniserInfo;
-
-    /// Tokens of one pass over the data.
-    fn epoch_tokens(&self) -> u64;
-
-    /// The parts of a step, in order: a function of the step's number alone.
-    fn step(&mut self, step: u64) -> Vec<Self::Micro>;
-
-    /// Tokens of a part.
-    fn tokens(&self, micro: &Self::Micro) -> u64;
-
-    /// The names of a part's samples, for the report of a broken loss.
-    fn ids(&self, micro: &Self::Micro) -> Vec<String>;
-
-    /// A part's loss as a sum, its weight (what the sum is divided by over the whole step), and figures
-    /// for the metrics as sums over the same weight.
-    fn loss(&self, model: &Decoder, micro: &Self::Micro) -> Loss;
-
-    /// The weight of a part, known before its loss.
-    fn weight(&self, micro: &Self::Micro) -> f64;
-
-    /// Figures of held-out data, with `val_loss` among them; none where there is no held-out data.
-    fn validate(&self, model: &Decoder) -> Result<BTreeMap<String, f64>, TrainError>;
-}
-
-/// A part's loss.
-pub(crate) struct Loss {
-    /// The sum of its samples' losses, `[1]`.
-    pub(crate) sum: Tensor<1>,
-    /// Sums of other figures, computed once the backward pass is under way.
-    pub(crate) figures: Box<dyn FnOnce() -> BTreeMap<String, f64>>,
+/// Whether a run trains or only says what it would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// To the end of the budget.
+    #[default]
+    Train,
+    /// Until the first steps are measured; then the plan is told and nothing is kept.
+    Plan,
 }
 
 /// The surroundings of a run; nothing in here changes its result.
+#[derive(Clone, Copy)]
 pub struct RunContext<'a> {
     /// The run's folder.
     pub run: &'a Path,
@@ -152,8 +60,23 @@ pub struct RunContext<'a> {
     pub device: &'a Device,
     /// Set when the process was asked to stop.
     pub cancel: &'a AtomicBool,
-    /// Where progress goes.
-    pub progress: &'a dyn Fn(&Report),
+    /// When the stage began: what it takes to read data counts towards a budget in seconds.
+    pub started: Instant,
+    /// Whether to train or only to plan.
+    pub mode: Mode,
+    /// Where news go.
+    pub tell: &'a dyn Fn(&Update),
+}
+
+/// News of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// How far it is.
+    Progress(Report),
+    /// What it expects, for the first time or anew.
+    Plan(Plan),
+    /// Something that a person should know.
+    Note(String),
 }
 
 /// How far a run is.
@@ -163,12 +86,19 @@ pub struct Report {
     pub progress: f64,
     /// What is spent.
     pub spent: Spent,
+    /// Seconds left, where they can be told.
+    pub seconds_left: Option<f64>,
     /// The last loss.
     pub loss: f64,
+    /// The last validation loss.
+    pub validation_loss: Option<f64>,
     /// The last learning rate.
     pub lr: f64,
     /// Tokens a second in this session.
     pub tokens_per_second: f64,
+    /// The training rate (6 operations a parameter and token) over the rate at which the device multiplies
+    /// matrices.
+    pub peak_share: f64,
 }
 
 /// A finished run.
@@ -178,7 +108,7 @@ pub struct Summary {
     pub key: Key,
     /// What it took.
     pub spent: Spent,
-    /// The last logged training loss.
+    /// The last training loss.
     pub loss: f64,
     /// Figures of held-out data at the end.
     pub validation: BTreeMap<String, f64>,
@@ -198,99 +128,294 @@ pub(crate) fn finished(run: &Path, key: &Key) -> Option<Summary> {
 }
 
 /// Trains a model to the end of its budget, from its last checkpoint where there is one.
-pub(crate) fn train<O: Objective>(
-    objective: &mut O,
+pub(crate) fn train<O: Objective + Sync>(
+    objective: &O,
     start: impl FnOnce() -> Result<Decoder, TrainError>,
-    config: &OptimiserConfig,
-    budget: Budget,
-    key: &Key,
+    job: &Job<'_>,
     context: &RunContext<'_>,
 ) -> Result<Summary, TrainError> {
+    let config = job.optimiser;
     config.check()?;
-    budget.check().map_err(TrainError::Config)?;
-    if let Some(summary) = finished(context.run, key) {
+    job.budget.check().map_err(TrainError::Config)?;
+    if let Some(summary) = finished(context.run, job.key) {
         return Ok(summary);
     }
-    let saved = state::load(context.run, key, context.device)?;
-    let (mut state, model, mut optimiser) = if let Some(saved) = saved {
+    let saved = state::load(context, job.key)?;
+    let (mut state, model, optimiser) = if let Some(saved) = saved {
         saved
     } else {
-        state::clear(context.run)?;
+        state::set_aside(context)?;
         let model = start()?;
         let optimiser = AdamW::new(&model);
-        let state = State { key: key.clone(), spent: Spent::default(), best_validation: None };
-        (state, model, optimiser)
+        (State::new(job, objective.tokeniser()), model, optimiser)
     };
-    let mut model = model.to_device(&context.device.clone().autodiff());
+    state.spent.seconds = state.spent.seconds.max(state::clock(context.run, job.key));
+    let mut model = model.to_device(&config.autodiff(context.device));
     model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
-    let mut metrics = Metrics::open(&context.run.join("metrics.jsonl"), state.spent.steps)?;
-    let mut session = Session {
-        schedule: config.schedule(),
-        started: Instant::now(),
-        before: state.spent,
-        last_save: Instant::now(),
-        reserve: Duration::ZERO,
-        loss: f64::NAN,
+    let session = Session::new(job, context, &state, objective.epoch_tokens(), &model);
+    let metrics = Metrics::open(context.run, state.spent.steps)?;
+    let first = state.spent.steps;
+    let mut run = Run {
+        objective,
+        job,
+        context,
+        state,
+        model,
+        optimiser,
+        session,
+        metrics,
+        validation: None,
     };
-    loop {
-        let progress = budget.progress(&state.spent, objective.epoch_tokens(), session.reserve);
-        if progress >= 1.0 {
-            break;
-        }
-        let lr = session.schedule.lr(progress);
-        let done = optimise(objective, &mut model, &mut optimiser, config, lr, &state, context)?;
-        session.loss = done.loss;
-        state.spent.steps += 1;
-        state.spent.tokens += done.tokens;
-        state.spent.seconds = session.before.seconds + session.started.elapsed().as_secs_f64();
-        let step = state.spent.steps;
-        let now = budget.progress(&state.spent, objective.epoch_tokens(), session.reserve);
-        let validate = config.validate_every > 0 && step.is_multiple_of(config.validate_every);
-        if step == 1 || step.is_multiple_of(config.log_every) || validate || now >= 1.0 {
-            let report = session.report(now, &state.spent, lr);
-            let mut line = line(&report, done.norm, &done.figures);
-            if validate {
-                let figures = held_out(objective, &model, &mut state)?;
-                line.extend(figures.into_iter().map(|(k, v)| (k, json!(v))));
-            }
-            metrics.write(line)?;
-            (context.progress)(&report);
-        }
-        let interrupted = context.cancel.load(Ordering::Relaxed);
-        if interrupted || session.last_save.elapsed().as_secs_f64() >= config.save_every_seconds {
+    thread::scope(|scope| {
+        let mut steps = Prefetch::start(scope, config.prefetch, || objective.steps(), first);
+        run.work(&mut steps)
+    })?;
+    run.finish()
+}
+
+/// A run in this process.
+struct Run<'a, 'c, O: Objective> {
+    objective: &'a O,
+    job: &'a Job<'a>,
+    context: &'a RunContext<'c>,
+    state: State,
+    model: Decoder,
+    optimiser: AdamW,
+    session: Session,
+    metrics: Metrics,
+    /// Figures of held-out data behind the last step.
+    validation: Option<BTreeMap<String, f64>>,
+}
+
+impl<'a> RunContext<'a> {
+    /// The surroundings of a run that begins now.
+    pub fn new(
+        run: &'a Path,
+        device: &'a Device,
+        cancel: &'a AtomicBool,
+        tell: &'a dyn Fn(&Update),
+    ) -> Self {
+        Self { run, device, cancel, started: Instant::now(), mode: Mode::Train, tell }
+    }
+}
+
+impl<O: Objective> Run<'_, '_, O> {
+    fn work(&mut self, steps: &mut Prefetch<'_, O::Micro>) -> Result<(), TrainError> {
+        let config = self.job.optimiser;
+        while let Stand::Go(progress) = self.session.stand(&self.state.spent) {
+            let lr = config.schedule().lr(progress);
             let began = Instant::now();
-            let plain = model.clone().to_device(context.device);
-            state::save(context.run, &state, &plain, &optimiser, config.keep)?;
-            session.last_save = Instant::now();
-            session.reserve = session.reserve.max(began.elapsed());
+            let parts = steps.next()?;
+            let mut done = self.optimise(&parts, lr)?;
+            drop(parts);
+            let spent = &mut self.state.spent;
+            spent.steps += 1;
+            spent.tokens += done.tokens;
+            let step = spent.steps;
+            self.state.loss = Some(done.loss);
+            self.session.step_took(began.elapsed().as_secs_f64(), done.tokens);
+            self.state.spent.seconds = self.session.seconds();
+            if let Some(mean) = self.state.spikes.observe(done.loss) {
+                done.figures.insert("spike".into(), done.loss / mean);
+                self.note(format!(
+                    "loss spike at step {step}: {:.3} after a mean of {mean:.3}",
+                    done.loss
+                ));
+            }
+            self.after(step, lr, &done)?;
         }
-        if interrupted {
-            return Err(TrainError::Interrupted { step });
+        Ok(())
+    }
+
+    /// What may follow a step: a line, a validation, a checkpoint, the plan; or the end, where it is asked for.
+    fn after(&mut self, step: u64, lr: f64, done: &Done) -> Result<(), TrainError> {
+        let config = self.job.optimiser;
+        let over = self.session.stand(&self.state.spent) == Stand::Over;
+        let validate =
+            over || (config.validate_every > 0 && step.is_multiple_of(config.validate_every));
+        let mut best = false;
+        let notable = validate || done.figures.contains_key("spike");
+        if step == 1 || step.is_multiple_of(config.log_every) || notable {
+            let mut line = line(&self.session.report(&self.state, lr), done);
+            if validate {
+                let (figures, better) = self.held_out()?;
+                best = better && !over;
+                line.extend(figures.iter().map(|(k, v)| (k.clone(), json!(v))));
+                self.validation = over.then_some(figures);
+            }
+            self.metrics.write(line)?;
+        }
+        if notable || self.session.report_is_due() {
+            (self.context.tell)(&Update::Progress(self.session.report(&self.state, lr)));
+        }
+        if let Some(plan) = self.session.plan_is_due(&self.state.spent) {
+            self.plan(plan)?;
+        }
+        self.state.spent.seconds = self.session.seconds();
+        let interrupted = self.context.cancel.load(Ordering::Relaxed);
+        if self.context.mode == Mode::Train
+            && (interrupted || best || self.session.save_is_due(config.save_every_seconds))
+        {
+            self.save()?;
+        } else if self.session.clock_is_due() {
+            state::write_clock(self.context.run, self.job.key, self.state.spent.seconds)?;
+        }
+        if interrupted { Err(TrainError::Interrupted { step }) } else { Ok(()) }
+    }
+
+    /// Tells a plan; the first one is made complete by a trial of what comes at the end.
+    fn plan(&mut self, plan: Plan) -> Result<(), TrainError> {
+        let timed = matches!(self.job.budget, Budget::Seconds(_));
+        let plan = if timed && self.state.reserve_seconds == 0.0 {
+            let began = Instant::now();
+            // The trial must not eat the budget of a short run.
+            if self.session.has_time_for_trial(&self.state.spent) {
+                self.held_out()?;
+                if self.context.mode == Mode::Train {
+                    self.save()?;
+                }
+            }
+            self.session.keep(1.2 * began.elapsed().as_secs_f64());
+            self.state.reserve_seconds = self.session.pace().reserve;
+            self.state.spent.seconds = self.session.seconds();
+            self.session.plan(&self.state.spent)
+        } else {
+            plan
+        };
+        self.session.planned(plan.clone());
+        (self.context.tell)(&Update::Plan(plan.clone()));
+        if self.context.mode == Mode::Plan {
+            return Err(TrainError::Planned { plan: Box::new(plan) });
+        }
+        Ok(())
+    }
+
+    fn note(&self, text: String) {
+        (self.context.tell)(&Update::Note(text));
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let plain = self.model.clone().to_device(self.context.device);
+        let keep = self.job.optimiser.keep;
+        state::save(self.context.run, &self.state, &plain, &self.optimiser, keep)?;
+        self.session.saved();
+        Ok(())
+    }
+
+    fn optimise(&mut self, parts: &[O::Micro], lr: f64) -> Result<Done, TrainError> {
+        let config = self.job.optimiser;
+        let weight: f64 = parts.iter().map(|p| self.objective.weight(p)).sum::<f64>().max(1.0);
+        let mut sums = GradientSum::default();
+        let mut done = Done::default();
+        let computing = computing(&self.model, config);
+        for part in parts {
+            let Loss { sum, figures } = self.objective.loss(&computing, part);
+            let gradients = sum.backward();
+            sums.add(&self.model, &gradients);
+            drop(gradients);
+            done.loss += sum.into_data().iter::<f64>().sum::<f64>() / weight;
+            for (name, value) in figures() {
+                *done.figures.entry(name).or_default() += value / weight;
+            }
+            done.tokens += self.objective.tokens(part);
+        }
+        drop(computing);
+        // The losses were summed: the mean's gradient is the sum's over the weight.
+        done.norm = sums.norm() / weight;
+        let step = self.state.spent.steps;
+        if !(done.loss.is_finite() && done.norm.is_finite()) {
+            return Err(self.broken(step, &done, parts));
+        }
+        let clip =
+            if config.clip > 0.0 { (config.clip / (done.norm + 1e-6)).min(1.0) } else { 1.0 };
+        let arguments = AdamWStep {
+            lr,
+            beta1: config.beta1,
+            beta2: config.beta2,
+            eps: config.eps,
+            weight_decay: config.weight_decay,
+            step: step + 1,
+            grad_scale: clip / weight,
+        };
+        self.optimiser.step(&mut self.model, sums, &arguments, config.decay);
+        Ok(done)
+    }
+
+    /// Saves what a broken step was made of.
+    fn broken(&self, step: u64, done: &Done, parts: &[O::Micro]) -> TrainError {
+        let ids: Vec<_> = parts.iter().flat_map(|p| self.objective.ids(p)).collect();
+        let path = self.context.run.join("broken-step.json");
+        let (loss, norm) = (done.loss, done.norm);
+        let text = json!({
+            "step": step,
+            "loss": loss.to_string(),
+            "grad_norm": norm.to_string(),
+            "samples": ids,
+        });
+        match slam_dataset::publish::write(&path, text.to_string().as_bytes()) {
+            Ok(()) => TrainError::NotFinite { step, loss, norm, path },
+            Err(e) => e.into(),
         }
     }
-    finish(objective, model, state, session.loss, context)
-}
 
-/// What changes while a process works on a run.
-struct Session {
-    schedule: Schedule,
-    started: Instant,
-    before: Spent,
-    last_save: Instant,
-    /// How long the last save takes, for the clock's budget.
-    reserve: Duration,
-    loss: f64,
-}
+    /// Figures of held-out data, and whether the loss is the lowest so far.
+    fn held_out(&mut self) -> Result<(BTreeMap<String, f64>, bool), TrainError> {
+        let plain = self.model.clone().to_device(self.context.device);
+        let figures = self.objective.validate(&computing(&plain, self.job.optimiser))?;
+        let mut better = false;
+        if let Some(&loss) = figures.get("val_loss") {
+            self.state.validation_loss = Some(loss);
+            better = self.state.best_validation.is_none_or(|best| loss < best);
+            if better {
+                self.state.best_validation = Some(loss);
+                self.state.best_step = Some(self.state.spent.steps);
+            }
+        }
+        Ok((figures, better))
+    }
 
-impl Session {
-    fn report(&self, progress: f64, spent: &Spent, lr: f64) -> Report {
-        let tokens = (spent.tokens - self.before.tokens) as f64;
-        let tokens_per_second = tokens / self.started.elapsed().as_secs_f64().max(1e-9);
-        Report { progress, spent: *spent, loss: self.loss, lr, tokens_per_second }
+    fn finish(mut self) -> Result<Summary, TrainError> {
+        let validation = match self.validation.take() {
+            Some(figures) => figures,
+            // Stopped behind the last step, and gone on with.
+            None => self.held_out()?.0,
+        };
+        let plain = self.model.to_device(self.context.device);
+        let run = self.context.run;
+        state::publish_model(run, "final", &plain, self.objective.tokeniser())?;
+        self.state.spent.seconds = self.session.seconds();
+        let summary = Summary {
+            key: self.state.key,
+            spent: self.state.spent,
+            loss: self.state.loss.unwrap_or(f64::NAN),
+            validation,
+            parameters: plain.num_parameters() as u64,
+            was_done: false,
+        };
+        let text = serde_json::to_vec_pretty(&summary).unwrap_or_default();
+        slam_dataset::publish::write(&run.join(SUMMARY), &text)?;
+        Ok(summary)
     }
 }
 
-fn line(report: &Report, norm: f64, figures: &BTreeMap<String, f64>) -> Map<String, Value> {
+/// The model as a step computes with it: cast, and marked for recomputation where asked. A view of the f32
+/// weights, which gradients flow back to.
+pub(crate) fn computing(model: &Decoder, config: &OptimiserConfig) -> Decoder {
+    let strategy = match config.activations {
+        Activations::Keep => GradientCheckpointingStrategy::Disabled,
+        Activations::Recompute => GradientCheckpointingStrategy::Balanced,
+    };
+    let mut computing = model.clone();
+    computing.for_each_param_mut(&mut |_, mut p| {
+        p.set_checkpointing(strategy);
+        if config.precision != Precision::F32 {
+            p.cast(config.precision.width());
+        }
+    });
+    computing
+}
+
+fn line(report: &Report, done: &Done) -> Map<String, Value> {
     let mut line = Map::new();
     let spent = &report.spent;
     for (name, value) in [
@@ -300,103 +425,21 @@ fn line(report: &Report, norm: f64, figures: &BTreeMap<String, f64>) -> Map<Stri
         ("progress", json!(report.progress)),
         ("loss", json!(report.loss)),
         ("lr", json!(report.lr)),
-        ("grad_norm", json!(norm)),
+        ("grad_norm", json!(done.norm)),
         ("tokens_per_second", json!(report.tokens_per_second)),
+        ("peak_share", json!(report.peak_share)),
     ] {
         line.insert(name.to_owned(), value);
     }
-    line.extend(figures.iter().map(|(k, v)| (k.clone(), json!(v))));
+    line.extend(done.figures.iter().map(|(k, v)| (k.clone(), json!(v))));
     line
 }
 
 /// A step that was taken.
+#[derive(Default)]
 struct Done {
     loss: f64,
     norm: f64,
     tokens: u64,
     figures: BTreeMap<String, f64>,
-}
-
-fn optimise<O: Objective>(
-    objective: &mut O,
-    model: &mut Decoder,
-    optimiser: &mut AdamW,
-    config: &OptimiserConfig,
-    lr: f64,
-    state: &State,
-    context: &RunContext<'_>,
-) -> Result<Done, TrainError> {
-    let step = state.spent.steps;
-    let parts = objective.step(step);
-    let weight: f64 = parts.iter().map(|p| objective.weight(p)).sum::<f64>().max(1.0);
-    let mut sums = GradientSum::default();
-    let mut done = Done { loss: 0.0, norm: 0.0, tokens: 0, figures: BTreeMap::new() };
-    for part in &parts {
-        let Loss { sum, figures } = objective.loss(model, part);
-        let gradients = sum.backward();
-        sums.add(model, &gradients);
-        drop(gradients);
-        done.loss += sum.into_data().iter::<f64>().sum::<f64>() / weight;
-        for (name, value) in figures() {
-            *done.figures.entry(name).or_default() += value / weight;
-        }
-        done.tokens += objective.tokens(part);
-    }
-    if !done.loss.is_finite() {
-        let ids: Vec<_> = parts.iter().flat_map(|p| objective.ids(p)).collect();
-        let path = context.run.join("broken-step.json");
-        let text = json!({"step": step, "loss": done.loss.to_string(), "samples": ids}).to_string();
-        slam_dataset::publish::write(&path, text.as_bytes())?;
-        return Err(TrainError::NotFinite { step, loss: done.loss, path });
-    }
-    // The losses were summed: the mean's gradient is the sum's over the weight.
-    done.norm = sums.norm() / weight;
-    let clip = if config.clip > 0.0 { (config.clip / (done.norm + 1e-6)).min(1.0) } else { 1.0 };
-    let arguments = AdamWStep {
-        lr,
-        beta1: config.beta1,
-        beta2: config.beta2,
-        eps: config.eps,
-        weight_decay: config.weight_decay,
-        step: step + 1,
-        grad_scale: clip / weight,
-    };
-    optimiser.step(model, sums, &arguments);
-    Ok(done)
-}
-
-fn held_out<O: Objective>(
-    objective: &O,
-    model: &Decoder,
-    state: &mut State,
-) -> Result<BTreeMap<String, f64>, TrainError> {
-    let plain = model.clone().to_device(&model.device().inner());
-    let figures = objective.validate(&plain)?;
-    if let Some(&loss) = figures.get("val_loss") {
-        state.best_validation = Some(state.best_validation.map_or(loss, |best| best.min(loss)));
-    }
-    Ok(figures)
-}
-
-fn finish<O: Objective>(
-    objective: &O,
-    model: Decoder,
-    mut state: State,
-    loss: f64,
-    context: &RunContext<'_>,
-) -> Result<Summary, TrainError> {
-    let validation = held_out(objective, &model, &mut state)?;
-    let plain = model.to_device(context.device);
-    state::publish_model(context.run, "final", &plain, objective.tokeniser())?;
-    let summary = Summary {
-        key: state.key,
-        spent: state.spent,
-        loss,
-        validation,
-        parameters: plain.num_parameters() as u64,
-        was_done: false,
-    };
-    let text = serde_json::to_vec_pretty(&summary).unwrap_or_default();
-    slam_dataset::publish::write(&context.run.join(SUMMARY), &text)?;
-    Ok(summary)
 }

@@ -93,7 +93,7 @@ fn run(
 ) -> Result<Summary, TrainError> {
     fs::create_dir_all(run).unwrap();
     let device = Device::flex();
-    let context = RunContext { run, device: &device, cancel, progress: &|_| () };
+    let context = RunContext::new(run, &device, cancel, &|_| ());
     dpo(config, &fixture(), &[shard.to_owned()], &Key::of_bytes(b"data"), &context)
 }
 

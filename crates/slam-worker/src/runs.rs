@@ -13,9 +13,9 @@ use slam_eval::aggregate::{Accuracy, Convention, SuiteScore};
 use slam_eval::report::{self, ReportRequest};
 use slam_nn::device::DeviceSpec;
 use slam_train::dpo::DpoConfig;
+use slam_train::plan::clock;
 use slam_train::pretrain::{PretrainConfig, Start};
-use slam_train::trainer::Report;
-use slam_train::{RunContext, Summary, TrainError};
+use slam_train::{Report, RunContext, Summary, TrainError, Update};
 
 use crate::exit::Interrupted;
 use crate::signals;
@@ -95,23 +95,8 @@ fn train(
 ) -> anyhow::Result<()> {
     let device = device.parse::<DeviceSpec>()?.open()?;
     fs::create_dir_all(run).with_context(|| format!("failed to make {}", run.display()))?;
-    let progress = |r: &Report| {
-        Event::Progress {
-            task: task.to_owned(),
-            done: (100.0 * r.progress).min(100.0),
-            total: 100.0,
-            unit: "%".to_owned(),
-            message: format!(
-                "step {}, loss {:.3}, lr {:.1e}, {:.1} k tokens/s",
-                r.spent.steps,
-                r.loss,
-                r.lr,
-                r.tokens_per_second / 1000.0
-            ),
-        }
-        .print();
-    };
-    let context = RunContext { run, device: &device, cancel: signals::flag(), progress: &progress };
+    let tell = |update: &Update| tell(task, update);
+    let context = RunContext::new(run, &device, signals::flag(), &tell);
     match work(&context) {
         Ok(summary) => {
             let text = if summary.was_done {
@@ -138,6 +123,37 @@ fn train(
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// Passes a run's news on.
+fn tell(task: &str, update: &Update) {
+    match update {
+        Update::Progress(r) => Event::Progress {
+            task: task.to_owned(),
+            done: (100.0 * r.progress).min(100.0),
+            total: 100.0,
+            unit: "%".to_owned(),
+            message: message(r),
+        },
+        Update::Plan(plan) => Event::Note { text: format!("{task}: expecting {plan}") },
+        Update::Note(text) => Event::Note { text: format!("{task}: {text}") },
+    }
+    .print();
+}
+
+fn message(r: &Report) -> String {
+    let validation =
+        r.validation_loss.map_or(String::new(), |l| format!(", validation loss {l:.3}"));
+    let left = r.seconds_left.map_or(String::new(), |s| format!(", {} left", clock(s)));
+    format!(
+        "step {}, loss {:.3}{validation}, lr {:.1e}, {:.1} k tokens/s ({:.0} % of peak), {} used{left}",
+        r.spent.steps,
+        r.loss,
+        r.lr,
+        r.tokens_per_second / 1000.0,
+        100.0 * r.peak_share,
+        clock(r.spent.seconds),
+    )
 }
 
 /// Scores a checkpoint as a request file says; scores that are there for the same content are kept.

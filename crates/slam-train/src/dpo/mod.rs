@@ -7,6 +7,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,11 @@ use slam_dataset::schema::TokeniserInfo;
 use slam_lm::Decoder;
 
 use crate::budget::Budget;
+use crate::config::{self, OptimiserConfig};
 use crate::data::same_tokeniser;
 use crate::error::TrainError;
-use crate::trainer::{self, Loss, Objective, OptimiserConfig, RunContext, Summary};
+use crate::objective::{Loss, Objective, Steps};
+use crate::trainer::{self, Job, RunContext, Summary};
 
 pub use loss::DpoLoss;
 pub use pairs::Truncation;
@@ -122,7 +125,7 @@ pub fn dpo(
     context: &RunContext<'_>,
 ) -> Result<Summary, TrainError> {
     let params = serde_json::to_value(config).map_err(|e| TrainError::Config(e.to_string()))?;
-    let key = Key::of_work("dpo", 2, &params, [data_key]);
+    let key = Key::of_work("dpo", 2, &config::identity(&params), [data_key]);
     if let Some(summary) = trainer::finished(context.run, &key) {
         return Ok(summary);
     }
@@ -132,7 +135,7 @@ pub fn dpo(
     if let Some(model) = crate::tokeniser_of_model(policy)? {
         same_tokeniser(&shards[0], &read.tokeniser, policy, &model)?;
     }
-    let mut load = || -> Result<Decoder, TrainError> {
+    let load = || -> Result<Decoder, TrainError> {
         let model = Decoder::load(policy, context.device)?;
         for side in read.all.iter().flat_map(|p| &p.sides) {
             model.check_tokens(&side.tokens)?;
@@ -140,8 +143,21 @@ pub fn dpo(
         Ok(model)
     };
     let micro_pairs = config.micro_pairs();
-    let reference =
-        reference::reference(&read, shards, &caps, policy, micro_pairs, &mut load, context)?;
+    let width = config.optimiser.precision;
+    // In the policy's own width, or the first margins would be rounding errors.
+    let mut reference_model = || load().map(|model| trainer::computing(&model, &config.optimiser));
+    let reference = reference::reference(
+        &read,
+        shards,
+        &caps,
+        width,
+        policy,
+        micro_pairs,
+        &mut reference_model,
+        context,
+    )?;
+    // The reference keeps account of its own time; the trainer's begins here.
+    let context = &RunContext { started: Instant::now(), ..*context };
     let budget = rest_of(config.budget, reference.seconds)?;
     let first_model = load;
     let pairs::Pairs { all: pairs, tokeniser, .. } = &read;
@@ -151,17 +167,18 @@ pub fn dpo(
     if train.is_empty() {
         return Err(TrainError::Config("the pair shards have no pairs to train on".into()));
     }
-    let mut objective = Preference {
+    let objective = Preference {
         config,
         micro_pairs,
-        device: context.device.clone().autodiff(),
+        device: config.optimiser.autodiff(context.device),
         pairs,
         reference: reference.log_probs,
         train,
         validation,
         tokeniser,
     };
-    trainer::train(&mut objective, first_model, &config.optimiser, budget, &key, context)
+    let job = Job { optimiser: &config.optimiser, budget, key: &key, params: &params };
+    trainer::train(&objective, first_model, &job, context)
 }
 
 /// What the reference leaves of a time budget, so that the whole run ends on it.
@@ -213,14 +230,16 @@ impl Objective for Preference<'_> {
         self.train.iter().map(|&i| self.tokens(&vec![i])).sum()
     }
 
-    fn step(&mut self, step: u64) -> Vec<Vec<usize>> {
+    fn steps(&self) -> Steps<'_, Vec<usize>> {
         let per_epoch = self.train.len().div_ceil(self.config.pairs) as u64;
-        let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
-        let mut order = self.train.clone();
-        Rng::derive(self.config.seed, &[epoch]).shuffle(&mut order);
-        let first = within * self.config.pairs;
-        let chosen = &order[first..order.len().min(first + self.config.pairs)];
-        chosen.chunks(self.micro_pairs).map(<[_]>::to_vec).collect()
+        Box::new(move |step| {
+            let (epoch, within) = (step / per_epoch, (step % per_epoch) as usize);
+            let mut order = self.train.clone();
+            Rng::derive(self.config.seed, &[epoch]).shuffle(&mut order);
+            let first = within * self.config.pairs;
+            let chosen = &order[first..order.len().min(first + self.config.pairs)];
+            chosen.chunks(self.micro_pairs).map(<[_]>::to_vec).collect()
+        })
     }
 
     fn tokens(&self, micro: &Vec<usize>) -> u64 {

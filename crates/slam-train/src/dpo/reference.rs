@@ -17,6 +17,7 @@ use slam_lm::Decoder;
 
 use super::pairs::{Caps, Pair, Pairs};
 use super::rows::log_probs;
+use crate::config::Precision;
 use crate::error::TrainError;
 use crate::trainer::RunContext;
 
@@ -64,10 +65,12 @@ fn side_file(shard: &Path, model: &Key) -> PathBuf {
 
 /// The reference's log-probabilities of every pair: read from the side files that match the model's and the
 /// shards' content, computed and kept otherwise. `load` gives the reference model where it is needed.
+#[expect(clippy::too_many_arguments, reason = "each is one thing that the answers depend on")]
 pub(super) fn reference(
     pairs: &Pairs,
     shards: &[PathBuf],
     caps: &Caps,
+    width: Precision,
     policy: &Path,
     batch: usize,
     load: &mut dyn FnMut() -> Result<Decoder, TrainError>,
@@ -82,7 +85,10 @@ pub(super) fn reference(
         let of_shard = &pairs.all[first..first + count];
         first += count;
         let shard_key = Key::of_file(path).map_err(|e| TrainError::read(path, e))?;
-        let params = serde_json::to_value(caps).unwrap_or_default();
+        let mut params = serde_json::to_value(caps).unwrap_or_default();
+        if width != Precision::F32 {
+            params["precision"] = json!(width);
+        }
         let key = Key::of_work("reference", 1, &params, [&model_key, &shard_key]);
         let side = side_file(path, &model_key);
         if let Some(kept) = read_side(&side, &key, of_shard) {
