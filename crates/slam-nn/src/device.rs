@@ -2,6 +2,8 @@
 
 pub use burn::tensor::Device;
 use std::fmt;
+#[cfg(feature = "cuda")]
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `wgpu:1`.
@@ -14,7 +16,8 @@ pub enum DeviceSpec {
     Cpu,
     /// An NVIDIA GPU by its index.
     Cuda(usize),
-    /// A discrete GPU by its index through wgpu (Vulkan, Metal, DX12).
+    /// An adapter through wgpu (Vulkan, Metal, DX12): 0 is the one that the system prefers, others are
+    /// counted in the order in which the system lists them.
     Wgpu(usize),
 }
 
@@ -40,11 +43,20 @@ pub enum DeviceError {
         "CUDA is not usable here: {0}; install an NVIDIA driver of CUDA 12.8 or newer, or use `--device cpu`"
     )]
     Driver(String),
+    /// The driver answers, but kernels can't be compiled.
+    #[error("CUDA kernels can't be compiled here: {0}")]
+    Compiler(String),
+    /// wgpu finds nothing that it could use.
+    #[error(
+        "wgpu finds no adapter: install the GPU's Vulkan driver (or Mesa's software one, Debian's \
+         mesa-vulkan-drivers, and set XDG_RUNTIME_DIR), or use `--device cpu`"
+    )]
+    NoAdapter,
     /// The machine has fewer GPUs than the index asks for.
-    #[error("there is no `cuda:{index}`: this machine has {count} CUDA device(s)")]
+    #[error("there is no `{device}`: this machine has {count} such device(s), counted from 0")]
     Index {
-        /// The index asked for.
-        index: usize,
+        /// The device asked for.
+        device: DeviceSpec,
         /// How many devices the driver reports.
         count: usize,
     },
@@ -83,11 +95,22 @@ impl fmt::Display for DeviceSpec {
 impl DeviceSpec {
     /// Opens the device, without autodiff.
     ///
+    /// `auto` takes the CPU where this build has no CUDA or no NVIDIA driver answers. Where one answers
+    /// and CUDA still can't be used, that is an error: a day on the CPU by mistake is no remedy.
+    ///
     /// # Errors
-    /// When this build lacks the device, the driver doesn't answer, or the index is out of range.
+    /// When this build lacks the device, the driver doesn't answer, kernels can't be compiled, or the
+    /// index is out of range.
     pub fn open(self) -> Result<Device, DeviceError> {
         match self {
-            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or_else(|_| Device::flex())),
+            Self::Auto => match Self::Cuda(0).open() {
+                Err(
+                    DeviceError::NotBuilt { .. }
+                    | DeviceError::Driver(_)
+                    | DeviceError::Index { count: 0, .. },
+                ) => Ok(Device::flex()),
+                opened => opened,
+            },
             Self::Cpu => Ok(Device::flex()),
             Self::Cuda(index) => open_cuda(index),
             Self::Wgpu(index) => open_wgpu(index),
@@ -136,9 +159,41 @@ pub fn cuda_device_count() -> Result<usize, DeviceError> {
 fn open_cuda(index: usize) -> Result<Device, DeviceError> {
     let count = cuda_device_count()?;
     if index >= count {
-        return Err(DeviceError::Index { index, count });
+        return Err(DeviceError::Index { device: DeviceSpec::Cuda(index), count });
     }
+    cuda_compiler()?;
     Ok(Device::cuda(index))
+}
+
+/// Checks what kernels are compiled with at run time; without it Burn panics at the first kernel.
+///
+/// # Errors
+/// When NVRTC or the CUDA headers are missing, with the remedy.
+#[cfg(feature = "cuda")]
+pub fn cuda_compiler() -> Result<PathBuf, DeviceError> {
+    // SAFETY: only tries to load the library by its usual names.
+    if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
+        return Err(DeviceError::Compiler(
+            "the library NVRTC (libnvrtc.so) is not installed; install the CUDA toolkit 12.8 or newer \
+             (cuda-nvrtc), and put its lib64 on LD_LIBRARY_PATH"
+                .into(),
+        ));
+    }
+    // The places that `cubecl-cuda` looks in; another one would not help.
+    let usual = ["/usr/local/cuda", "/opt/cuda", "/usr"].map(PathBuf::from);
+    let places = match std::env::var_os("CUDA_PATH") {
+        Some(path) => vec![PathBuf::from(path)],
+        None => usual.to_vec(),
+    };
+    let include = places.iter().map(|p| p.join("include")).find(|p| p.join("cuda_fp16.h").is_file());
+    include.ok_or_else(|| {
+        let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
+        DeviceError::Compiler(format!(
+            "no include/cuda_fp16.h below {}; install the CUDA toolkit's headers (cuda-cudart-dev) or \
+             set CUDA_PATH to the toolkit's folder",
+            places.join(", ")
+        ))
+    })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -147,12 +202,18 @@ fn open_cuda(index: usize) -> Result<Device, DeviceError> {
 }
 
 #[cfg(feature = "wgpu")]
-#[expect(clippy::unnecessary_wraps, reason = "one signature with and without the feature")]
 fn open_wgpu(index: usize) -> Result<Device, DeviceError> {
-    use burn::tensor::DeviceKind;
-    // Index 0 is the best adapter of any kind, so that a software or integrated one serves too.
-    let kind = if index == 0 { DeviceKind::DefaultDevice } else { DeviceKind::DiscreteGpu(index) };
-    Ok(Device::wgpu(kind))
+    use burn::tensor::{DeviceKind, DeviceType};
+    // Opening an adapter that isn't there panics in Burn; listing them does not.
+    let adapters = Device::enumerate(DeviceType::Wgpu).into_vec();
+    match (index, adapters.len()) {
+        (_, 0) => Err(DeviceError::NoAdapter),
+        (0, _) => Ok(Device::wgpu(DeviceKind::DefaultDevice)),
+        (_, count) => adapters
+            .into_iter()
+            .nth(index)
+            .ok_or(DeviceError::Index { device: DeviceSpec::Wgpu(index), count }),
+    }
 }
 
 #[cfg(not(feature = "wgpu"))]
@@ -165,13 +226,17 @@ pub fn is_cpu(device: &Device) -> bool {
     device.clone().inner() == Device::flex()
 }
 
-/// The device in a few words, for logs and receipts: `cpu (2 threads)` or Burn's own name.
+/// The device in a few words, for logs and receipts: `cpu (2 threads)`, a GPU's own name, or Burn's.
 pub fn describe(device: &Device) -> String {
     if is_cpu(device) {
-        format!("cpu ({} threads)", rayon::current_num_threads())
-    } else {
-        format!("{:?}", device.clone().inner())
+        return format!("cpu ({} threads)", rayon::current_num_threads());
     }
+    let plain = device.clone().inner();
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    if let Some(identity) = plain.identity() {
+        return identity.name;
+    }
+    format!("{plain:?}")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod config;
 pub mod data;
+pub mod device_check;
 pub mod dpo;
 mod error;
 mod metrics;

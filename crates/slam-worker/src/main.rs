@@ -4,6 +4,7 @@
 //! (`slam_dataset::Event`) and talks to people on standard error.
 
 mod card;
+mod check_device;
 mod convert;
 mod device;
 mod exit;
@@ -47,6 +48,12 @@ enum Command {
         #[arg(long, default_value = "auto")]
         device: String,
     },
+    /// Compare a device's losses and gradients with the CPU's
+    CheckDevice {
+        /// auto, cpu, cuda[:n] or wgpu[:n]
+        #[arg(long, default_value = "auto")]
+        device: String,
+    },
     /// Pre-train a model
     Pretrain(Request),
     /// Optimise a model's preferences
@@ -85,6 +92,7 @@ fn main() -> ExitCode {
     signals::listen();
     let result = match arguments.command {
         Command::Worker { plan, index, data, device } => stages::run(&plan, &index, &data, &device),
+        Command::CheckDevice { device } => check_device::run(&device),
         Command::Pretrain(r) => runs::pretrain(&r.request, &r.device),
         Command::Dpo(r) => runs::dpo(&r.request, &r.device),
         Command::Evaluate(r) => runs::evaluate(&r.request, &r.device),
