@@ -76,10 +76,7 @@ fn main() -> ExitCode {
     interrupt::listen();
     let result = match arguments.command {
         Command::Demo(a) => demo::run(&a),
-        Command::Doctor(a) => {
-            doctor::run(&a);
-            Ok(())
-        }
+        Command::Doctor(a) => doctor::run(&a),
         Command::PrepareData(a) => prepare_data::run(&a),
         Command::Train(a) => train::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),

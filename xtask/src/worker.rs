@@ -9,10 +9,15 @@ use anyhow::{Context, bail};
 use slam_pipeline::Pipeline;
 use slam_pipeline::file::Dataset;
 
+use crate::doctor::cuda::Machine;
+
 /// A ready worker, so that a cluster node needs no toolchain.
 const WORKER: &str = "SLAM_WORKER";
 /// A ready text-to-speech program of the demo.
 const SPEAK: &str = "SLAM_SPEAK";
+
+/// Features of the worker beside those that the machine needs, e.g. `cuda,wgpu`: one build for all.
+pub(crate) const FEATURES: &str = "SLAM_FEATURES";
 
 /// The workspace's folder.
 pub(crate) fn workspace() -> PathBuf {
@@ -29,20 +34,29 @@ fn target() -> PathBuf {
         .join("release")
 }
 
-/// Cargo features that this machine, or the asked device, needs.
-fn features(device: &str) -> Vec<&'static str> {
-    let nvidia = Path::new("/proc/driver/nvidia/version").exists();
-    let mut features = Vec::new();
-    if device.starts_with("cuda") || (device == "auto" && nvidia) {
-        features.push("cuda");
+/// Cargo features of the worker that this machine, or the asked devices, need: `cuda` where an NVIDIA driver
+/// answers, `wgpu` by name; and those that `SLAM_FEATURES` adds.
+pub(crate) fn features(devices: &str) -> Vec<String> {
+    let extra = env::var(FEATURES).unwrap_or_default();
+    features_of(devices, Machine::this().has_nvidia(), &extra)
+}
+
+fn features_of(devices: &str, nvidia: bool, extra: &str) -> Vec<String> {
+    let asks = |kind: &str| devices.split(',').any(|d| d.trim().split(':').next() == Some(kind));
+    let mut features: Vec<String> =
+        extra.split(',').map(|f| f.trim().to_owned()).filter(|f| !f.is_empty()).collect();
+    if asks("cuda") || (asks("auto") && nvidia) {
+        features.push("cuda".into());
     }
-    if device.starts_with("wgpu") {
-        features.push("wgpu");
+    if asks("wgpu") {
+        features.push("wgpu".into());
     }
+    features.sort();
+    features.dedup();
     features
 }
 
-fn build(package: &str, features: &[&str]) -> anyhow::Result<()> {
+fn build(package: &str, features: &[String]) -> anyhow::Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -51,7 +65,10 @@ fn build(package: &str, features: &[&str]) -> anyhow::Result<()> {
         .stdin(Stdio::null());
     if !features.is_empty() {
         command.arg("--features").arg(features.join(","));
-        eprintln!("building {package} with {}", features.join(", "));
+        eprintln!(
+            "building {package} with {} (a quarter of an hour on two cores the first time)",
+            features.join(", ")
+        );
     }
     let status = command.status().context("failed to run cargo; is a Rust toolchain installed?")?;
     if !status.success() {
@@ -112,4 +129,18 @@ fn slam_speak() -> anyhow::Result<PathBuf> {
     }
     build("slam-speak", &[])?;
     Ok(target().join("slam-speak"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worker_gets_the_features_that_the_devices_need() {
+        assert!(features_of("auto", false, "").is_empty());
+        assert_eq!(features_of("auto", true, ""), ["cuda"]);
+        assert!(features_of("cpu", true, "").is_empty());
+        assert_eq!(features_of("cuda:0,cuda:1", false, ""), ["cuda"]);
+        assert_eq!(features_of("wgpu:1", false, "cuda, wgpu"), ["cuda", "wgpu"]);
+    }
 }

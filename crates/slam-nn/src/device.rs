@@ -185,7 +185,8 @@ pub fn cuda_compiler() -> Result<PathBuf, DeviceError> {
         Some(path) => vec![PathBuf::from(path)],
         None => usual.to_vec(),
     };
-    let include = places.iter().map(|p| p.join("include")).find(|p| p.join("cuda_fp16.h").is_file());
+    let include =
+        places.iter().map(|p| p.join("include")).find(|p| p.join("cuda_fp16.h").is_file());
     include.ok_or_else(|| {
         let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
         DeviceError::Compiler(format!(

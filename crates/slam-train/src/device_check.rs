@@ -7,7 +7,6 @@
 use burn::tensor::{Device, Tensor};
 use slam_lm::batch::next_tokens;
 use slam_lm::{Decoder, DecoderConfig, Family, Rng, TokenBatch};
-use slam_nn::device::is_cpu;
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::{ParamRef, Parameters};
 
@@ -184,9 +183,8 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// Two rows of packed segments, the second row shorter than the first.
 fn rows(step: u64, vocab: u64) -> Vec<Vec<Vec<u32>>> {
     let mut rng = Rng::new(step);
-    let mut segment = |len: usize| -> Vec<u32> {
-        (0..len).map(|_| (rng.next_u64() % vocab) as u32).collect()
-    };
+    let mut segment =
+        |len: usize| -> Vec<u32> { (0..len).map(|_| (rng.next_u64() % vocab) as u32).collect() };
     vec![vec![segment(20), segment(9), segment(19)], vec![segment(31), segment(2)]]
 }
 
@@ -227,11 +225,8 @@ mod tests {
             assert_eq!(relative(&[3.0, 4.0], &bad, 0.0), f64::INFINITY, "{bad:?}");
         }
         let pair = |device| LossPair { family: "qwen2", step: 1, cpu: 4.0, device };
-        let gradient = |difference| GradientDifference {
-            family: "qwen2",
-            name: "w".into(),
-            difference,
-        };
+        let gradient =
+            |difference| GradientDifference { family: "qwen2", name: "w".into(), difference };
         let report = |loss, difference| DeviceReport {
             losses: vec![pair(loss)],
             gradients: vec![gradient(1e-7), gradient(difference)],

@@ -23,8 +23,11 @@ pub(crate) fn run(name: &str) -> anyhow::Result<()> {
             pair.difference()
         );
     }
-    let tolerance =
-        if matches!(spec, DeviceSpec::Cuda(_)) { TENSOR_CORE_TOLERANCE } else { GRADIENT_TOLERANCE };
+    let tolerance = if matches!(spec, DeviceSpec::Cuda(_)) {
+        TENSOR_CORE_TOLERANCE
+    } else {
+        GRADIENT_TOLERANCE
+    };
     if let Some(worst) = report.worst_gradient() {
         println!(
             "gradients  {} parameters; the largest difference is {:.1e} of its norm (up to {tolerance:.0e}), \
