@@ -11,6 +11,7 @@ mod evaluate;
 mod exit;
 mod generate;
 mod interrupt;
+mod predict;
 mod prepare_data;
 mod progress;
 mod recipe;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use slam_pipeline::{Pipeline, Plan, RunFile};
 
 use crate::exit::Failure;
+use crate::predict;
 use crate::prepare_data::{Common, pipeline_path};
 use crate::recipe::Recipe;
 use crate::worker::Programs;
@@ -41,6 +42,11 @@ pub(crate) struct Arguments {
     /// Go on with this run, with the settings it was started with
     #[arg(long, value_name = "RUN", conflicts_with = "end")]
     resume: Option<PathBuf>,
+    /// Say what the run would come to, and stop
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
+    #[command(flatten)]
+    prediction: predict::Options,
     #[command(flatten)]
     common: Common,
 }
@@ -50,6 +56,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(run) => (RunFile::read(run)?, run.clone()),
         None => start(arguments)?,
     };
+    if arguments.dry_run {
+        println!("{}", arguments.prediction.predict(&file.pipeline, &file.data)?);
+        return Ok(());
+    }
     let plan = Plan::of(&file.pipeline)?;
     let missing: Vec<_> = plan
         .stages

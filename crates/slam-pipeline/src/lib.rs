@@ -11,6 +11,7 @@ pub mod executor;
 pub mod file;
 pub mod indices;
 pub mod plan;
+pub mod predict;
 pub mod run;
 pub mod source;
 pub mod suite;
