@@ -54,7 +54,9 @@ impl Recipe<'_> {
             resume: self.resume.clone(),
         };
         let (mut table, mut worked) = (String::new(), 0);
-        for step in self.file.steps(plan, self.run).iter().filter(|s| chosen(s)) {
+        let steps = self.file.steps(plan, self.run);
+        runner.check(&steps)?;
+        for step in steps.iter().filter(|s| chosen(s)) {
             let done = runner.run(step)?;
             if step.command == "report" {
                 table = done.text;

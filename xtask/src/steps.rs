@@ -1,7 +1,7 @@
 //! Carries out the steps of a run: each is one process of the worker, which keeps what is up to date.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, bail};
@@ -55,6 +55,27 @@ impl Runner {
         let path = Self::request_path(&self.run, &step.name);
         publish::write(&path, &serde_json::to_vec_pretty(&step.request)?)?;
         self.carry_out(&step.name, step.command, &path)
+    }
+
+    /// Writes the requests of all steps and has the worker read them, so that a misspelt field of the last one
+    /// shows before the first one starts.
+    pub(crate) fn check(&self, steps: &[RunStep]) -> anyhow::Result<()> {
+        let mut worker = Command::new(&self.worker);
+        worker.arg("check").stdin(Stdio::null());
+        for step in steps {
+            let path = Self::request_path(&self.run, &step.name);
+            publish::write(&path, &serde_json::to_vec_pretty(&step.request)?)?;
+            worker.arg(format!("{}={}", step.command, path.display()));
+        }
+        let output = worker
+            .output()
+            .with_context(|| format!("failed to start {}", self.worker.display()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said.trim().trim_start_matches("error: ").to_owned();
+            return Err(Failure::Usage(said).into());
+        }
+        Ok(())
     }
 
     /// Carries out a request.

@@ -282,6 +282,7 @@ fn apply(value: &mut Value, text: &str) -> Result<(), String> {
         .and_then(|v| serde_json::to_value(v).ok())
         // A bare word is a string, as in a shell.
         .unwrap_or_else(|| Value::from(new));
+    let path = full_path(value, path)?;
     let mut place = value;
     for step in path.split('.') {
         place = match place {
@@ -295,6 +296,32 @@ fn apply(value: &mut Value, text: &str) -> Result<(), String> {
     }
     *place = new;
     Ok(())
+}
+
+/// Fields of a training table itself; all others are parameters of its stage.
+const TRAINING_FIELDS: [&str; 3] = ["datasets", "pair", "params"];
+
+/// `train.peak_lr` for `train.params.optimiser.peak_lr`: a parameter of `train` and `dpo` may be named without
+/// the tables that it is in, where the file has it.
+fn full_path(value: &Value, path: &str) -> Result<String, String> {
+    let mut steps = path.splitn(3, '.');
+    let (Some(table @ ("train" | "dpo")), Some(field)) = (steps.next(), steps.next()) else {
+        return Ok(path.to_owned());
+    };
+    if TRAINING_FIELDS.contains(&field) {
+        return Ok(path.to_owned());
+    }
+    let params = &value[table]["params"];
+    let rest = steps.next().map_or(String::new(), |rest| format!(".{rest}"));
+    let inside = |value: &Value| value.get(field).is_some();
+    match (inside(params), inside(&params["optimiser"])) {
+        (true, _) => Ok(format!("{table}.params.{field}{rest}")),
+        (false, true) => Ok(format!("{table}.params.optimiser.{field}{rest}")),
+        (false, false) => Err(format!(
+            "the pipeline sets no {field} for {table}; write {table}.params.{field} or \
+             {table}.params.optimiser.{field}"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -334,6 +361,19 @@ train = { params = { steps = 2 } }
         let p = read(TEXT, true, &["train.params.peak_lr=5e-4", "datasets.a.shards=3"]).unwrap();
         assert_eq!((p.datasets[0].rows, p.datasets[0].shards), (5, 3));
         assert_eq!(p.train.unwrap().params, serde_json::json!({"peak_lr": 5e-4, "steps": 2}));
+    }
+
+    #[test]
+    fn a_parameter_is_set_by_its_short_name_where_the_file_has_it() {
+        let text = TEXT.replace(
+            "params = { peak_lr = 1e-3 }",
+            "params = { rows = 8, optimiser = { peak_lr = 1e-3 } }",
+        );
+        let set = ["train.peak_lr=5e-4", "train.rows=4", "train.params.optimiser.clip=1.0"];
+        let p = read(&text, false, &set).unwrap().train.unwrap().params;
+        assert_eq!(p, json!({"rows": 4, "optimiser": {"peak_lr": 5e-4, "clip": 1.0}}));
+        let error = read(&text, false, &["train.peek_lr=1"]).unwrap_err().to_string();
+        assert!(error.contains("train.params.optimiser.peek_lr"), "{error}");
     }
 
     #[test]

@@ -4,11 +4,14 @@
 //! (`slam_dataset::Event`) and talks to people on standard error.
 
 mod card;
+mod check;
 mod check_device;
 mod convert;
 mod device;
 mod exit;
 mod generate;
+#[cfg(test)]
+mod pipelines;
 mod runs;
 mod signals;
 mod stages;
@@ -47,6 +50,12 @@ enum Command {
         /// auto, cpu, cuda[:n] or wgpu[:n]
         #[arg(long, default_value = "auto")]
         device: String,
+    },
+    /// Read the requests of a run's steps without carrying them out
+    Check {
+        /// A command and its request, e.g. dpo=runs/demo/requests/dpo.json
+        #[arg(required = true)]
+        steps: Vec<check::Step>,
     },
     /// Compare a device's losses and gradients with the CPU's
     CheckDevice {
@@ -92,6 +101,7 @@ fn main() -> ExitCode {
     signals::listen();
     let result = match arguments.command {
         Command::Worker { plan, index, data, device } => stages::run(&plan, &index, &data, &device),
+        Command::Check { steps } => check::run(&steps),
         Command::CheckDevice { device } => check_device::run(&device),
         Command::Pretrain(r) => runs::pretrain(&r.request, &r.device),
         Command::Dpo(r) => runs::dpo(&r.request, &r.device),

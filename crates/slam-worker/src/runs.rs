@@ -26,10 +26,11 @@ const UP_TO_DATE: &str = "up to date";
 /// A run of pre-training.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PretrainRequest {
+pub(crate) struct PretrainRequest {
     params: PretrainConfig,
-    /// A Hugging Face configuration for random weights, or `{"checkpoint": DIR}`.
-    model: Value,
+    /// A Hugging Face configuration for random weights; with a `checkpoint`, the folder of the weights, and
+    /// what of its configuration the pipeline states.
+    pub(crate) model: Value,
     shards: Vec<PathBuf>,
     data_key: Key,
     run: PathBuf,
@@ -38,7 +39,7 @@ struct PretrainRequest {
 /// A run of preference optimisation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DpoRequest {
+pub(crate) struct DpoRequest {
     params: DpoConfig,
     policy: PathBuf,
     shards: Vec<PathBuf>,
@@ -49,7 +50,7 @@ struct DpoRequest {
 /// Scores of one checkpoint.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EvaluateRequest {
+pub(crate) struct EvaluateRequest {
     checkpoint: PathBuf,
     shards: Vec<PathBuf>,
     /// How pairs are compared; where it is missing, as each suite's published scores do.
@@ -68,6 +69,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 /// Pre-trains as a request file says.
 pub(crate) fn pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
     let request: PretrainRequest = read(request)?;
+    crate::check::model(&request.model)?;
     let start = match request.model.get("checkpoint").and_then(Value::as_str) {
         Some(path) => Start::Checkpoint(path.into()),
         None => Start::Random(request.model.clone()),
