@@ -86,10 +86,11 @@ fn slam_toml_names_and_explains_every_field() {
     let mut explained = Vec::new();
     let mut before = "";
     for line in text.lines() {
-        if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) {
-            if before.starts_with('#') || explained.contains(&key) {
-                explained.push(key);
-            }
+        let key = line.split_once(" = ").map(|(key, _)| key).filter(|key| !key.starts_with('#'));
+        if let Some(key) = key
+            && (before.starts_with('#') || explained.contains(&key))
+        {
+            explained.push(key);
         }
         before = line;
     }
