@@ -153,3 +153,15 @@ fn the_worker_and_the_tests_share_every_compiled_dependency() {
         );
     }
 }
+
+#[test]
+fn with_every_device_they_still_share_it() {
+    let devices = "slam-worker/cuda,slam-worker/wgpu";
+    let workspace = features(&["--workspace", "--features", devices, "-e", "normal,build,dev"]);
+    let programs = ["-p", "xtask", "-p", "slam-worker", "-p", "slam-speak", "--features", devices];
+    for selection in [&["-p", "slam-worker", "--features", "cuda,wgpu"][..], &programs] {
+        let alone = features(&[selection, &["-e", "normal,build"]].concat());
+        let different: Vec<_> = alone.difference(&workspace).collect();
+        assert!(different.is_empty(), "{selection:?} resolves other features: {different:?}");
+    }
+}

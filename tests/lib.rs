@@ -15,22 +15,25 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
+/// The worker's features beside the CPU: those of `SLAM_FEATURES`, which `cargo xtask test` sets.
+pub fn features() -> impl Iterator<Item = String> {
+    let names = env::var("SLAM_FEATURES").unwrap_or_default();
+    names
+        .split(',')
+        .map(|f| f.trim().to_owned())
+        .filter(|f| !f.is_empty())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
 /// Builds the programs, once a test process.
 fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
+        let features = features().map(|f| format!("slam-worker/{f}")).collect::<Vec<_>>().join(",");
         let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args([
-                "build",
-                "--release",
-                "--quiet",
-                "-p",
-                "xtask",
-                "-p",
-                "slam-worker",
-                "-p",
-                "slam-speak",
-            ])
+            .args(["build", "--release", "--quiet", "-p", "xtask", "-p", "slam-worker"])
+            .args(["-p", "slam-speak", "--features", &features])
             .current_dir(workspace())
             .status();
         assert!(matches!(status, Ok(s) if s.success()), "the programs do not build");
@@ -50,6 +53,13 @@ pub fn xtask(arguments: &[&str]) -> Command {
         .env("CARGO_MANIFEST_DIR", workspace().join("xtask"))
         .env("SLAM_WORKER", programs.join("slam"))
         .env("SLAM_SPEAK", programs.join("slam-speak"));
+    command
+}
+
+/// The worker itself, as commands start it.
+pub fn worker(arguments: &[&str]) -> Command {
+    let mut command = Command::new(programs().join("slam"));
+    command.args(arguments).current_dir(workspace());
     command
 }
 

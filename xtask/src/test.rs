@@ -7,10 +7,19 @@ use anyhow::{Context, bail};
 
 use crate::worker;
 
-/// All tests of the workspace, in the profile the programs are built in.
+/// The worker's features that bring a device's code.
+const DEVICES: [&str; 2] = ["cuda", "wgpu"];
+
+/// All tests of the workspace, in the profile the programs are built in, with the code of every device.
+///
+/// CUDA and wgpu compile without a GPU. One build serves the tests and the programs that they drive; the
+/// tests themselves run on the CPU, and on wgpu where an adapter (Mesa's lavapipe is one) is there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Arguments for `cargo test`, e.g. `-p slam-lm` or `-- name`
+    /// Without the code of CUDA and wgpu, which is more than half of the build
+    #[arg(long)]
+    cpu: bool,
+    /// Arguments for `cargo test`, e.g. `-p slam-lm` (then without CUDA and wgpu) or `-- name`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -22,6 +31,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let packages = ["-p", "--package", "--workspace"];
     if !arguments.arguments.iter().any(|a| packages.contains(&a.as_str())) {
         command.arg("--workspace");
+        if !arguments.cpu {
+            command.args(["--features", &DEVICES.map(|d| format!("slam-worker/{d}")).join(",")]);
+            // The programs that tests drive are then the same build.
+            command.env(worker::FEATURES, DEVICES.join(","));
+        }
     }
     let status = command.args(&arguments.arguments).status().context("failed to run cargo")?;
     if !status.success() {
