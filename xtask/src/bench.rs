@@ -21,6 +21,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use crate::steps::ALLOCATOR;
 use crate::worker;
 
 /// Names the Python with the packages of `tests/requirements.txt`.
@@ -41,6 +42,8 @@ enum Bench {
     Ingest(Options),
     /// Resampling to 16 kHz, against soxr (and torchaudio); the other steps of ingest alone
     Resample(Options),
+    /// Tokens a second of pre-training, against transformers and torch's AdamW
+    Train(Options),
 }
 
 #[derive(clap::Args)]
@@ -78,6 +81,14 @@ const INGEST: Target = Target {
     peer: "crates/slam-corpus/benches/ingest_peer.py",
 };
 
+const TRAIN: Target = Target {
+    name: "train",
+    package: "slam-train",
+    bench: "train",
+    features: "",
+    peer: "crates/slam-train/benches/train_peer.py",
+};
+
 const RESAMPLE: Target = Target {
     name: "resample",
     package: "slam-audio",
@@ -110,6 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (target, options) = match &arguments.bench {
         Bench::Ingest(options) => (INGEST, options),
         Bench::Resample(options) => (RESAMPLE, options),
+        Bench::Train(options) => (TRAIN, options),
     };
     let folder = worker::workspace().join("target/bench").join(target.name);
     fs::create_dir_all(&folder)
@@ -126,6 +138,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let start = |words: &[OsString]| {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(&options.arguments).env(FOLDER, &folder);
+        // Our programs run as the commands run the worker; others don't know these variables.
+        for (name, value) in ALLOCATOR {
+            if env::var_os(name).is_none() {
+                command.env(name, value);
+            }
+        }
         command
     };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

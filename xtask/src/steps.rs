@@ -19,7 +19,7 @@ const UP_TO_DATE: &str = "up to date";
 /// How the allocator of a worker that trains is set, unless the environment says otherwise: blocks are kept
 /// and large ones use huge pages. Without it every step pages its activations in anew (see
 /// `docs/benchmarks.md`).
-const ALLOCATOR: [(&str, &str); 2] =
+pub(crate) const ALLOCATOR: [(&str, &str); 2] =
     [("MIMALLOC_PURGE_DELAY", "-1"), ("MIMALLOC_ALLOW_LARGE_OS_PAGES", "1")];
 
 /// Where steps run.
