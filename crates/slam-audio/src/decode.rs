@@ -74,6 +74,10 @@ impl Warnings {
     }
 }
 
+/// Floating-point files may go beyond full scale, 1, and some hold 16-bit integers; beyond that, filters would
+/// overflow.
+const LOUDEST: f32 = 65_536.0;
+
 /// Appends interleaved samples as mono ones, the mean of their channels; what is no number becomes silence.
 pub(crate) fn mix(
     interleaved: &[f32],
@@ -95,9 +99,10 @@ pub(crate) fn mix(
         }
     }
     let mixed = &mut out[first..];
-    if mixed.iter().any(|x| !x.is_finite()) {
-        warnings.add("samples that are no numbers, taken as silence");
-        mixed.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
+    let is_sound = |x: &f32| x.abs() <= LOUDEST;
+    if !mixed.iter().all(is_sound) {
+        warnings.add("samples that are no numbers, or absurdly large, taken as silence");
+        mixed.iter_mut().filter(|x| !is_sound(x)).for_each(|x| *x = 0.0);
     }
 }
 
