@@ -105,11 +105,13 @@ fn shape_of(pipeline: &Pipeline) -> anyhow::Result<ModelShape> {
 fn step_of(params: &Value) -> StepShape {
     let number = |key: &str, default| params[key].as_u64().filter(|n| *n > 0).unwrap_or(default);
     let rows = number("rows", 128);
+    let optimiser = |key: &str| params["optimiser"][key].as_str();
     StepShape {
         context: number("context", 1024),
         rows,
         micro_rows: number("micro_rows", rows).min(rows),
-        bf16: params["precision"].as_str() != Some("f32"),
+        bf16: optimiser("precision") == Some("bf16"),
+        recompute: optimiser("activations") == Some("recompute"),
     }
 }
 

@@ -100,7 +100,7 @@ fn best_step(shape: &Shape) -> f64 {
     let run = folder.path().join("run");
     std::fs::create_dir_all(&run).unwrap();
     let (device, cancel) = (Device::flex(), AtomicBool::new(false));
-    let context = RunContext { run: &run, device: &device, cancel: &cancel, progress: &|_| {} };
+    let context = RunContext::new(&run, &device, &cancel, &|_| {});
     let key = Key::of_work("bench", 1, &json!({}), []);
     pretrain(&config, &Start::Random(model), &[shard], &key, &context).unwrap();
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();

@@ -10,6 +10,7 @@ use slam_lm::{Decoder, DecoderConfig, Family, Rng, TokenBatch};
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::{ParamRef, Parameters};
 
+use crate::config::Decay;
 use crate::error::TrainError;
 use crate::optimiser::{AdamW, GradientSum};
 
@@ -171,7 +172,7 @@ fn steps(model: Decoder, device: &Device) -> Steps {
             step,
             grad_scale: 1.0 / targets,
         };
-        optimiser.step(&mut model, sums, &arguments);
+        optimiser.step(&mut model, sums, &arguments, Decay::All);
     }
     out
 }

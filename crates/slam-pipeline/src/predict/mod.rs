@@ -106,6 +106,8 @@ pub struct StepShape {
     pub micro_rows: u64,
     /// Whether products are computed in bf16 (weights and optimiser state stay in f32).
     pub bf16: bool,
+    /// Whether norms, rotations and activation functions are computed again in the backward pass.
+    pub recompute: bool,
 }
 
 /// Bytes that training needs, by part.
@@ -131,7 +133,9 @@ impl Memory {
         // Two norms with their inputs and the block's two sums; q, k, v before and behind the rotation,
         // the mixed heads; the feed-forward layer's inputs and results.
         let ffn = if shape.gated { 4 } else { 2 } * shape.ffn;
-        let block = 6 * shape.hidden + 3 * query + 3 * kv + ffn;
+        let cheap = 2 * shape.hidden + query + kv + shape.ffn;
+        let block =
+            6 * shape.hidden + 3 * query + 3 * kv + ffn - if step.recompute { cheap } else { 0 };
         let scores = 3 * shape.heads * step.context;
         Self {
             state: n * (16.0 + if step.bf16 { 2.0 } else { 0.0 }),
@@ -306,7 +310,8 @@ mod tests {
         ModelShape::of(&config, Some(502)).unwrap()
     }
 
-    const STEP: StepShape = StepShape { context: 1024, rows: 128, micro_rows: 8, bf16: true };
+    const STEP: StepShape =
+        StepShape { context: 1024, rows: 128, micro_rows: 8, bf16: true, recompute: false };
 
     #[test]
     fn the_papers_day_is_predicted_from_its_gpu() {
@@ -353,6 +358,9 @@ mod tests {
         let at = |micro_rows| Memory::of(&shape, &StepShape { micro_rows, ..STEP }).total();
         assert!(at(most) <= 24.0 * GIB && at(2 * most) > USABLE * 24.0 * GIB);
         assert_eq!(Memory::most_rows(&shape, &STEP, 4.0), 0);
+        let again = Memory::of(&shape, &StepShape { recompute: true, ..STEP });
+        let kept = Memory::of(&shape, &STEP);
+        assert!(again.activations < 0.8 * kept.activations && again.state == kept.state);
     }
 
     #[test]
