@@ -1,6 +1,7 @@
 //! The ingest stage: one corpus shard of one unit of work.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -11,10 +12,11 @@ use slam_dataset::shard::{ShardError, ShardWriter};
 use slam_dataset::work::{Progress, Quarantined, WorkError, with_causes};
 use slam_dataset::{Context, Outcome, WorkUnit, stage};
 
-use crate::grammar::{self, Line};
-use crate::source::{IngestParams, Source, Speaker, SpeechError, utterance_of_file};
+use crate::source::{
+    IngestParams, Item, Refused, Sound, SourceError, Speaker, SpeechError, UnitFile, UnitFiles,
+};
 
-/// Files decoded at once before their rows are written: bounds memory, fills the cores.
+/// Items decoded at once before their rows are written: bounds memory, fills the cores.
 const BATCH: usize = 32;
 
 /// A shard that could not be ingested.
@@ -26,6 +28,9 @@ pub enum IngestError {
     /// The shard could not be written.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// The files are not what the source reads.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The speech program failed, not a single text.
     #[error(transparent)]
     Speech(SpeechError),
@@ -57,6 +62,19 @@ pub enum RowError {
     /// The text cannot be spoken.
     #[error(transparent)]
     Speech(#[from] SpeechError),
+    /// A part of a recording that it does not have.
+    #[error("the recording has {seconds:.3} s; it has no part from {start} s to {}", .end.map_or("its end".to_owned(), |e| format!("{e} s")))]
+    Span {
+        /// The recording's length.
+        seconds: f64,
+        /// Where the part begins.
+        start: f64,
+        /// Where it ends.
+        end: Option<f64>,
+    },
+    /// A text in a source that has nothing that speaks.
+    #[error("the source has texts and no engine")]
+    NoEngine,
     /// Longer than a row can say.
     #[error("{0} samples are more than an utterance may have (74 hours); cut the file")]
     TooLong(usize),
@@ -69,71 +87,117 @@ pub enum RowError {
 /// A single file or text that fails is quarantined.
 pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, IngestError> {
     let params: IngestParams = unit.params()?;
+    if params.files.len() != unit.inputs.len() {
+        let (files, inputs) = (params.files.len(), unit.inputs.len());
+        return Err(IngestError::Files { files, inputs });
+    }
+    let source = params.source.source();
+    let speaker = source.engine().map(|(engine, rate)| Speaker::new(engine.clone(), rate));
+    let files = params.files.into_iter().zip(&unit.inputs);
+    let files = files.map(|(entry, input)| UnitFile { entry, path: context.path(input) });
+    let unit_files = UnitFiles { files: files.collect(), rows: params.rows, part: params.part };
+    let items = source.items(unit_files)?;
+    let total = items.total as f64;
     let mut shard = Shard {
         writer: ShardWriter::create(out, &BTreeMap::new())?,
         outcome: Outcome::default(),
         samples: 0,
     };
-    match &params.source {
-        Source::Folder { split } => {
-            if params.files.len() != unit.inputs.len() {
-                let (files, inputs) = (params.files.len(), unit.inputs.len());
-                return Err(IngestError::Files { files, inputs });
-            }
-            let files: Vec<_> = params.files.iter().zip(&unit.inputs).collect();
-            for (i, batch) in files.chunks(BATCH).enumerate() {
-                let rows: Vec<_> = batch
-                    .par_iter()
-                    .map(|(name, input)| utterance_of_file(&context.path(input), name, split))
-                    .collect();
-                for (row, (name, _)) in rows.into_iter().zip(batch) {
-                    shard.add(row, name, name)?;
-                }
-                report(context, ((i + 1) * BATCH).min(files.len()), files.len())?;
-            }
+    let (mut stream, mut done) = (items.stream, 0.0);
+    loop {
+        let batch: Vec<_> = stream.by_ref().take(BATCH).collect();
+        if batch.is_empty() {
+            return shard.finish();
         }
-        Source::Grammar { part, seed, voice, rate_wpm, engine } => {
-            let (first, end) = params.rows.unwrap_or((0, 0));
-            let mut speaker = Speaker::new(engine.clone(), voice, *rate_wpm);
-            for row in first..end {
-                for line in grammar::row(*part, *seed, voice, row) {
-                    let spoken = match speak(&mut speaker, &line, voice) {
-                        // The program itself does not work: no row would.
-                        Err(RowError::Speech(
-                            e @ (SpeechError::Start { .. } | SpeechError::Failed { .. }),
-                        )) => return Err(IngestError::Speech(e)),
-                        row => row,
-                    };
-                    shard.add(spoken, &line.id, &line.text)?;
-                }
-                report(context, (row + 1 - first) as usize, (end - first) as usize)?;
-            }
+        done += batch.len() as f64;
+        let rows: Vec<_> =
+            batch.into_par_iter().map(|item| render(item, speaker.as_ref())).collect();
+        for row in rows {
+            shard.add(row?)?;
+        }
+        (context.progress)(Progress { done, total, unit: "rows" });
+        if context.cancelled() {
+            return Err(IngestError::Interrupted);
         }
     }
-    shard.finish()
 }
 
-fn report(context: &Context<'_>, done: usize, total: usize) -> Result<(), IngestError> {
-    (context.progress)(Progress { done: done as f64, total: total as f64, unit: "rows" });
-    if context.cancelled() { Err(IngestError::Interrupted) } else { Ok(()) }
+/// An item as a row, or as what goes to quarantine in its place.
+fn render(
+    item: Result<Item, Refused>,
+    speaker: Option<&Speaker>,
+) -> Result<Result<Utterance, Refused>, IngestError> {
+    let item = match item {
+        Ok(item) => item,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let (id, origin) = (item.id.clone(), item.origin.clone());
+    match utterance(item, speaker) {
+        Ok(row) => Ok(Ok(row)),
+        // The program itself does not work: no row would.
+        Err(RowError::Speech(e)) if e.concerns_all() => Err(IngestError::Speech(e)),
+        Err(e) => Ok(Err(Refused { id, origin, error: with_causes(&e) })),
+    }
 }
 
-fn speak(speaker: &mut Speaker, line: &Line, voice: &str) -> Result<Utterance, RowError> {
-    let wav = speaker.speak(&line.text)?;
-    let audio = slam_audio::decode_bytes(&wav)?;
+/// An item as a row. A 16 kHz mono 16-bit FLAC file passes through byte for byte.
+fn utterance(item: Item, speaker: Option<&Speaker>) -> Result<Utterance, RowError> {
+    let Item { id, origin, split, speaker: voice, text, words, sound, activity: _, span } = item;
+    let path = file_name(if matches!(sound, Sound::File(_)) { &origin } else { &id });
+    let (bytes, recorded) = match sound {
+        Sound::File(path) => (fs::read(path)?, true),
+        Sound::Bytes(bytes) => (bytes, true),
+        Sound::Text { text, voice } => {
+            (speaker.ok_or(RowError::NoEngine)?.speak(&text, &voice)?, false)
+        }
+    };
+    let audio = slam_audio::decode_bytes(&bytes)?;
+    for warning in &audio.warnings {
+        tracing::warn!(file = origin, "{warning}");
+    }
     let source_rate_hz = audio.rate_hz;
-    let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
+    let passes = recorded
+        && span.is_none()
+        && audio.warnings.is_empty()
+        && flac::probe_mono16(&bytes) == Some((audio.samples.len() as u64, RATE_HZ));
+    let (flac, num_samples) = if passes {
+        (bytes, audio.samples.len())
+    } else {
+        let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
+        let samples = part_of(&samples, span)?;
+        (flac::encode(&slam_audio::to_pcm16(samples), RATE_HZ), samples.len())
+    };
     Ok(Utterance {
-        id: line.id.clone(),
-        flac: flac::encode(&slam_audio::to_pcm16(&samples), RATE_HZ),
-        path: format!("{}.flac", line.id.replace(['|', '/', ' '], "_")),
-        num_samples: samples.len() as u32,
+        id,
+        flac,
+        path,
+        num_samples: u32::try_from(num_samples).map_err(|_| RowError::TooLong(num_samples))?,
         source_rate_hz,
-        split: line.split.to_owned(),
-        speaker: Some(voice.to_owned()),
-        text: Some(line.text.clone()),
-        words: None,
+        split,
+        speaker: voice,
+        text,
+        words,
     })
+}
+
+/// The samples of a part of a recording.
+fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], RowError> {
+    let Some((start, end)) = span else { return Ok(samples) };
+    let at = |seconds: f64| (seconds * f64::from(RATE_HZ)).round().max(0.0) as usize;
+    // Manifests round times: an end just behind the last sample is the last sample.
+    let last = end.map_or(samples.len(), |end| at(end).min(samples.len()));
+    let seconds = samples.len() as f64 / f64::from(RATE_HZ);
+    match samples.get(at(start)..last) {
+        Some(part) if !part.is_empty() => Ok(part),
+        _ => Err(RowError::Span { seconds, start, end }),
+    }
+}
+
+/// The name that players see: that of the file a row comes from, or of its id.
+fn file_name(name: &str) -> String {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    format!("{}.flac", stem.replace(['|', ' '], "_"))
 }
 
 /// A shard being written.
@@ -144,24 +208,15 @@ struct Shard {
 }
 
 impl Shard {
-    fn add(
-        &mut self,
-        row: Result<Utterance, RowError>,
-        id: &str,
-        source: &str,
-    ) -> Result<(), ShardError> {
+    fn add(&mut self, row: Result<Utterance, Refused>) -> Result<(), ShardError> {
         match row {
             Ok(row) => {
                 self.samples += u64::from(row.num_samples);
                 self.writer.push(row)
             }
-            Err(e) => {
-                self.outcome.quarantined.push(Quarantined {
-                    id: id.to_owned(),
-                    source: source.to_owned(),
-                    stage: stage::INGEST.name.to_owned(),
-                    error: with_causes(&e),
-                });
+            Err(Refused { id, origin, error }) => {
+                let stage = stage::INGEST.name.to_owned();
+                self.outcome.quarantined.push(Quarantined { id, source: origin, stage, error });
                 Ok(())
             }
         }

@@ -11,9 +11,6 @@ use slam_dataset::{Receipt, ShardName, WorkUnit};
 use crate::file::{Dataset, Pipeline, Role};
 use crate::source::{self, SourceError};
 
-/// Source bytes of one shard of a folder of recordings.
-const FOLDER_SHARD_BYTES: u64 = 256 << 20;
-
 /// Every stage of a pipeline over its datasets, in an order in which each finds its inputs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
@@ -122,22 +119,10 @@ fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
         let output = output(stage, &dataset.name, None, shard);
         WorkUnit::new(stage.name, stage.version, shard, params, inputs, output)
     };
-    let folder = dataset.source.get("folder").and_then(Value::as_str);
-    let units = if let Some(folder) = folder {
-        let mut source = dataset.source.clone();
-        if let Some(source) = source.as_object_mut() {
-            // Where the files lie does not change what they hold.
-            source.remove("folder");
-        }
-        let shards =
-            source::into_shards(source::list_folder(Path::new(folder))?, FOLDER_SHARD_BYTES);
+    let units = if let Some(shards) = source::shards(dataset)? {
         let count = shards.len();
-        let make = |(i, files): (usize, Vec<source::SourceFile>)| {
-            let names: Vec<_> = files.iter().map(|f| f.relative.clone()).collect();
-            let params = json!({"source": source, "files": names});
-            let inputs =
-                files.into_iter().map(|f| Input { path: source::absolute(f.path), key: f.key });
-            unit(name(i, count), params, inputs.collect())
+        let make = |(i, files): (usize, source::ShardFiles)| {
+            unit(name(i, count), files.params(), files.inputs)
         };
         shards.into_iter().enumerate().map(make).collect()
     } else {

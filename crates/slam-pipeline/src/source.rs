@@ -1,4 +1,6 @@
-//! Folders of recordings: which files there are and what they hold.
+//! Sources on disk: which files there are, what they hold, and which go into one shard.
+
+mod kinds;
 
 use std::fs;
 use std::io;
@@ -12,7 +14,9 @@ use slam_dataset::work::Input;
 const EXTENSIONS: [&str; 11] =
     ["wav", "flac", "mp3", "ogg", "oga", "opus", "aif", "aiff", "aifc", "m4a", "aac"];
 
-/// A recording in a folder.
+pub use kinds::{ShardFiles, shards};
+
+/// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
     /// The path below the folder, with `/` between names.
@@ -36,11 +40,21 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
-    /// No audio in it.
-    #[error("{path} holds no audio files (looked for {})", EXTENSIONS.join(", "))]
+    /// Nothing of a source's kind in it.
+    #[error("{path} holds no {what}")]
     Empty {
         /// The folder.
         path: PathBuf,
+        /// What was looked for.
+        what: String,
+    },
+    /// A field of a source that makes no sense.
+    #[error("dataset '{dataset}': {message}")]
+    Field {
+        /// The dataset.
+        dataset: String,
+        /// What is wrong, and what to write.
+        message: String,
     },
 }
 
@@ -49,10 +63,26 @@ pub enum SourceError {
 /// # Errors
 /// If the folder or a file in it cannot be read, or none is audio by name.
 pub fn list_folder(folder: &Path) -> Result<Vec<SourceFile>, SourceError> {
+    let what = format!("audio files (looked for {})", EXTENSIONS.join(", "));
+    list(folder, &what, &is_audio)
+}
+
+/// All files below a folder that are `wanted` by their relative paths, or the one file that `folder` is.
+fn list(
+    folder: &Path,
+    what: &str,
+    wanted: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Vec<SourceFile>, SourceError> {
     let mut found = Vec::new();
-    walk(folder, "", &mut found)?;
+    if folder.is_file() {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.push((name, folder.to_owned()));
+    } else {
+        walk(folder, "", &mut found)?;
+    }
+    found.retain(|(relative, _)| wanted(relative));
     if found.is_empty() {
-        return Err(SourceError::Empty { path: folder.to_owned() });
+        return Err(SourceError::Empty { path: folder.to_owned(), what: what.to_owned() });
     }
     found.sort();
     found
@@ -81,7 +111,7 @@ fn walk(
         let kind = entry.file_type().map_err(read)?;
         if kind.is_dir() {
             walk(&path, &format!("{relative}/"), found)?;
-        } else if is_audio(&path) && (kind.is_file() || path.is_file()) {
+        } else if kind.is_file() || path.is_file() {
             found.push((relative, path));
         }
     }
@@ -117,28 +147,13 @@ pub(crate) fn checkpoint_files(folder: &Path) -> Result<Vec<Input>, SourceError>
     files.iter().map(|p| input(p)).collect()
 }
 
-fn is_audio(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    EXTENSIONS.contains(&extension.as_str())
+fn has_ending(name: &str, endings: &[&str]) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    endings.iter().any(|e| e.eq_ignore_ascii_case(ending))
 }
 
-/// Cuts a list of files into shards of about `shard_bytes` of source each: a pure function of the list.
-pub fn into_shards(files: Vec<SourceFile>, shard_bytes: u64) -> Vec<Vec<SourceFile>> {
-    let mut shards: Vec<Vec<SourceFile>> = Vec::new();
-    let mut room = 0;
-    for file in files {
-        match shards.last_mut() {
-            Some(shard) if file.bytes <= room => {
-                room -= file.bytes;
-                shard.push(file);
-            }
-            _ => {
-                room = shard_bytes.saturating_sub(file.bytes);
-                shards.push(vec![file]);
-            }
-        }
-    }
-    shards
+fn is_audio(name: &str) -> bool {
+    has_ending(name, &EXTENSIONS)
 }
 
 #[cfg(test)]
@@ -147,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_listed_in_order_and_cut_by_size() {
+    fn a_folder_is_listed_in_order() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("b/c")).unwrap();
         for (name, size) in [("b/c/2.FLAC", 5), ("a.wav", 4), ("b/1.mp3", 3), ("notes.txt", 9)] {
@@ -156,8 +171,6 @@ mod tests {
         let files = list_folder(dir.path()).unwrap();
         let names: Vec<_> = files.iter().map(|f| f.relative.as_str()).collect();
         assert_eq!(names, ["a.wav", "b/1.mp3", "b/c/2.FLAC"]);
-        let shards = into_shards(files, 7);
-        assert_eq!(shards.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
     }
 
     #[test]

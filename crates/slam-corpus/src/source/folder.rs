@@ -1,60 +1,75 @@
-use std::fs;
-use std::path::Path;
+//! Audio files of any layout, one utterance each, and manifests of such files.
 
-use slam_audio::{RATE_HZ, flac};
-use slam_dataset::schema::Utterance;
+use serde::{Deserialize, Serialize};
 
-use crate::ingest::RowError;
+use super::{Item, Items, Sound, Source, SourceError, UnitFile, UnitFiles, train};
 
-/// One recording as an utterance. A 16 kHz mono 16-bit FLAC file passes through byte for byte.
-///
-/// # Errors
-/// If the file cannot be read or is no usable audio.
-pub fn utterance_of_file(path: &Path, name: &str, split: &str) -> Result<Utterance, RowError> {
-    let bytes = fs::read(path)?;
-    let audio = slam_audio::decode_bytes(&bytes)?;
-    for warning in &audio.warnings {
-        tracing::warn!(file = name, "{warning}");
+/// Audio files, one utterance each. Ids are paths below the folder unless the plan gives others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Folder {
+    /// The split of every row that the plan gives no other.
+    #[serde(default = "train")]
+    pub split: String,
+}
+
+impl Source for Folder {
+    fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
+        let items = unit.files.into_iter().map(|file| Ok(item(file, &self.split)));
+        Ok(Items::of(items.collect()))
     }
-    let file = name.rsplit('/').next().unwrap_or(name);
-    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-    let source_rate_hz = audio.rate_hz;
-    let passes = audio.warnings.is_empty()
-        && flac::probe_mono16(&bytes) == Some((audio.samples.len() as u64, RATE_HZ));
-    let (flac, num_samples) = if passes {
-        (bytes, audio.samples.len())
-    } else {
-        let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
-        (flac::encode(&slam_audio::to_pcm16(&samples), RATE_HZ), samples.len())
-    };
-    Ok(Utterance {
-        // With its ending: `a.wav` and `a.mp3` are two recordings.
-        id: name.to_owned(),
-        flac,
-        path: format!("{stem}.flac"),
-        num_samples: u32::try_from(num_samples).map_err(|_| RowError::TooLong(num_samples))?,
-        source_rate_hz,
-        split: split.to_owned(),
-        ..Default::default()
-    })
+}
+
+fn item(file: UnitFile, split: &str) -> Item {
+    let UnitFile { entry, path } = file;
+    let split = entry.split.unwrap_or_else(|| split.to_owned());
+    // With its ending: `a.wav` and `a.mp3` are two recordings.
+    let id = entry.id.unwrap_or_else(|| entry.name.clone());
+    let span = (entry.start.is_some() || entry.end.is_some())
+        .then(|| (entry.start.unwrap_or(0.0), entry.end));
+    Item {
+        speaker: entry.speaker,
+        text: entry.text,
+        span,
+        ..Item::new(id, entry.name, split, Sound::File(path))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
+    use serde_json::json;
+
+    use crate::source::testing::{ids, run, tone, write};
 
     #[test]
     fn files_that_differ_in_their_ending_alone_are_two_utterances() {
         let dir = tempfile::tempdir().unwrap();
-        let flac = flac::encode(&[0; 1600], RATE_HZ);
-        let id = |name: &str| {
-            let path = dir.path().join(name);
-            fs::write(&path, &flac).unwrap();
-            let row = utterance_of_file(&path, &format!("b/{name}"), "train").unwrap();
-            assert_eq!((row.path.as_str(), &row.flac), ("a.flac", &flac));
-            row.id
-        };
-        assert_eq!([id("a.flac"), id("a.wav")], ["b/a.flac", "b/a.wav"]);
+        let flac = tone(3, 1600);
+        write(dir.path(), "b/a.flac", &flac);
+        write(dir.path(), "b/a.wav", &flac);
+        let params = json!({"source": {"kind": "folder"}});
+        let (rows, _) = run(dir.path(), params, &["b/a.flac", "b/a.wav"]);
+        assert_eq!(ids(&rows), ["b/a.flac", "b/a.wav"]);
+        assert_eq!((rows[0].path.as_str(), &rows[0].flac), ("a.flac", &flac));
+    }
+
+    #[test]
+    fn a_plan_may_know_more_of_a_file_than_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a.flac", tone(3, 16_000));
+        let files = json!([
+            {"name": "a.flac", "id": "x", "text": "hi", "split": "test", "start": 0.25, "end": 0.75},
+            {"name": "a.flac", "id": "y", "speaker": "s", "start": 0.5},
+            {"name": "a.flac", "id": "z", "start": 2.0},
+        ]);
+        let params = json!({"source": {"kind": "folder"}, "files": files});
+        let (rows, outcome) = run(dir.path(), params, &["a.flac"; 3]);
+        assert_eq!(ids(&rows), ["x", "y"]);
+        assert_eq!((rows[0].num_samples, rows[1].num_samples), (8000, 8000));
+        assert_eq!((rows[0].text.as_deref(), rows[0].split.as_str()), (Some("hi"), "test"));
+        assert_eq!((rows[1].speaker.as_deref(), rows[1].split.as_str()), (Some("s"), "train"));
+        let error = &outcome.quarantined[0].error;
+        assert!(error.contains("1.000 s") && error.contains("from 2 s"), "{error}");
     }
 }

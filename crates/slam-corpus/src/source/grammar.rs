@@ -1,0 +1,53 @@
+//! The demo's texts.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, Item, Items, Sound, Source, SourceError, UnitFiles};
+use crate::grammar::{self, Part};
+
+/// The demo's texts, spoken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grammar {
+    /// Which texts.
+    pub part: Part,
+    /// The seed of the texts.
+    #[serde(default)]
+    pub seed: u64,
+    /// The voice, as the speech program names it.
+    #[serde(default = "english")]
+    pub voice: String,
+    /// Words per minute, where the program takes it.
+    #[serde(default)]
+    pub rate_wpm: Option<u32>,
+    /// The program that speaks.
+    #[serde(default)]
+    pub engine: Engine,
+}
+
+impl Source for Grammar {
+    fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
+        let Self { part, seed, voice, .. } = self.clone();
+        let (first, end) = unit.rows.unwrap_or((0, 0));
+        let lines = move |row| grammar::row(part, seed, &voice, row);
+        let voice = self.voice.clone();
+        let items = (first..end).flat_map(lines).map(move |line| {
+            let sound = Sound::Text { text: line.text.clone(), voice: voice.clone() };
+            Ok(Item {
+                speaker: Some(voice.clone()),
+                text: Some(line.text.clone()),
+                ..Item::new(line.id, line.text, line.split, sound)
+            })
+        });
+        let lines_a_row = grammar::row(self.part, self.seed, &self.voice, first).len() as u64;
+        Ok(Items { total: end.saturating_sub(first) * lines_a_row, stream: Box::new(items) })
+    }
+
+    fn engine(&self) -> Option<(&Engine, Option<u32>)> {
+        Some((&self.engine, self.rate_wpm))
+    }
+}
+
+fn english() -> String {
+    "en".to_owned()
+}

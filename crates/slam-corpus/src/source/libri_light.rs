@@ -1,0 +1,107 @@
+//! Libri-Light: `size/speaker/book/recording.flac` with `recording.json`, whose `voice_activity` lists where
+//! there is speech.
+
+use std::collections::HashMap;
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+use slam_audio::Activity;
+use slam_dataset::Key;
+
+use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
+
+/// Libri-Light (Kahn et al. 2020). Recordings are cut by its own voice activity lists. A share of the books is
+/// validation: a book is in it or not by a hash of speaker and book, whatever else there is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LibriLight {
+    /// The share of the books that are held out for validation, in percent.
+    #[serde(default = "one")]
+    pub validation_percent: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The part of a recording's description that is read.
+#[derive(Deserialize)]
+struct Description {
+    #[serde(default)]
+    voice_activity: Vec<(f64, f64)>,
+}
+
+impl Source for LibriLight {
+    fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
+        if !(0.0..=100.0).contains(&self.validation_percent) {
+            let message = format!(
+                "validation_percent is {}; write a number from 0 to 100",
+                self.validation_percent
+            );
+            return Err(SourceError::Field { kind: "libri-light", message });
+        }
+        let (lists, audio): (Vec<_>, Vec<_>) =
+            unit.files.into_iter().partition(|f| f.entry.name.ends_with(".json"));
+        let lists: HashMap<String, UnitFile> =
+            lists.into_iter().map(|f| (without_ending(&f.entry.name).to_owned(), f)).collect();
+        let total = audio.len() as u64;
+        let percent = self.validation_percent;
+        let stream = audio.into_iter().map(move |file| {
+            let list = lists.get(without_ending(&file.entry.name));
+            item(&file, list, percent)
+        });
+        Ok(Items { total, stream: Box::new(stream) })
+    }
+}
+
+fn without_ending(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+fn item(file: &UnitFile, list: Option<&UnitFile>, percent: f64) -> Result<Item, Refused> {
+    let name = &file.entry.name;
+    let (folder, _) = file.entry.folder_and_stem();
+    let mut above = folder.rsplit('/');
+    let (Some(book), Some(speaker)) = (above.next(), above.next()) else {
+        return Err(Refused::new(
+            name,
+            name,
+            "not of the form size/speaker/book/file.flac; name the folder that holds small, medium and large",
+        ));
+    };
+    let activity = match list {
+        // Without its list, the recording is cut by the voice activity that is heard.
+        None => Activity::Detect,
+        Some(list) => {
+            let refuse = |e: String| {
+                Refused::new(name, &list.entry.name, format!("{e}; fetch the file again"))
+            };
+            let bytes = fs::read(&list.path).map_err(|e| refuse(e.to_string()))?;
+            let description: Description =
+                serde_json::from_slice(&bytes).map_err(|e| refuse(e.to_string()))?;
+            if description.voice_activity.is_empty() {
+                Activity::Detect
+            } else {
+                Activity::Given(description.voice_activity)
+            }
+        }
+    };
+    let split = if held_out(speaker, book, percent) { "validation" } else { "train" };
+    // Books of the three sizes have other names, but a file name may occur in two books.
+    let id = without_ending(name);
+    Ok(Item {
+        speaker: Some(speaker.to_owned()),
+        activity,
+        ..Item::new(id, name, split, Sound::File(file.path.clone()))
+    })
+}
+
+/// Whether a book is held out: its hash is among the lowest `percent` of all hashes.
+fn held_out(speaker: &str, book: &str, percent: f64) -> bool {
+    let hash = Key::of_bytes(format!("{speaker}-{book}").as_bytes());
+    let place = u64::from_str_radix(&hash.as_str()[..13], 16).unwrap_or(0);
+    place as f64 / (1u64 << 52) as f64 * 100.0 < percent
+}
+
+#[cfg(test)]
+mod tests;

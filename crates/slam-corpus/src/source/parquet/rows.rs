@@ -1,0 +1,176 @@
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use slam_dataset::arrow::datatypes::Schema;
+use slam_dataset::parquet::arrow::ProjectionMask;
+use slam_dataset::parquet::arrow::arrow_reader::{
+    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use super::Batch;
+use crate::source::{Item, Items, Refused, SourceError, UnitFile, UnitFiles};
+
+/// Rows in memory at once: a row of audio is a megabyte or two.
+const BATCH_ROWS: usize = 16;
+
+/// A Parquet file's columns.
+pub(in crate::source) struct Table {
+    path: PathBuf,
+    schema: Arc<Schema>,
+}
+
+impl Table {
+    pub(in crate::source) fn has(&self, column: &str) -> bool {
+        self.schema.field_with_name(column).is_ok()
+    }
+
+    /// An error that says what columns there are if `column` is not one of them.
+    pub(in crate::source) fn need(&self, column: &str) -> Result<(), SourceError> {
+        if self.has(column) {
+            return Ok(());
+        }
+        let names: Vec<_> = self.schema.fields().iter().map(|f| f.name().as_str()).collect();
+        Err(SourceError::Columns {
+            path: self.path.clone(),
+            message: format!("there is no column '{column}'; its columns are {}", names.join(", ")),
+        })
+    }
+}
+
+/// Items of a batch of rows; the error says what is wrong with a column.
+type Convert<C> = dyn Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, String> + Send;
+
+/// The rows of a unit's files as items.
+///
+/// `choose` names the columns to read of a file, and anything that `convert` wants to know of it. A file that
+/// is not Parquet, or broken from some row on, is refused; the others are read.
+pub(in crate::source) fn read<C: Send + 'static>(
+    unit: UnitFiles,
+    choose: impl Fn(&Table) -> Result<(Vec<String>, C), SourceError>,
+    convert: impl Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, String> + Send + 'static,
+) -> Result<Items, SourceError> {
+    let mut files = Vec::new();
+    let mut total = 0;
+    for file in unit.files {
+        match open(&file, unit.part, &choose)? {
+            Ok(opened) => {
+                total += opened.rows;
+                files.push(Ok(opened));
+            }
+            Err(error) => files.push(Err(Refused::new(&file.entry.name, &file.entry.name, error))),
+        }
+    }
+    let stream = Stream {
+        files: files.into_iter(),
+        current: None,
+        ready: Vec::new().into_iter(),
+        convert: Box::new(convert),
+    };
+    Ok(Items { total, stream: Box::new(stream) })
+}
+
+struct Opened<C> {
+    name: String,
+    reader: ParquetRecordBatchReader,
+    /// The next batch's first row in the file.
+    row: u64,
+    /// Rows of this unit's part.
+    rows: u64,
+    chosen: C,
+}
+
+fn open<C>(
+    file: &UnitFile,
+    part: Option<(u64, u64)>,
+    choose: &impl Fn(&Table) -> Result<(Vec<String>, C), SourceError>,
+) -> Result<Result<Opened<C>, String>, SourceError> {
+    let read = |source| SourceError::Read { path: file.path.clone(), source };
+    let opened = File::open(&file.path).map_err(read)?;
+    let builder = match ParquetRecordBatchReaderBuilder::try_new(opened) {
+        Ok(builder) => builder,
+        Err(e) => return Ok(Err(format!("not a readable Parquet file: {e}; fetch it again"))),
+    };
+    let table = Table { path: file.path.clone(), schema: Arc::clone(builder.schema()) };
+    let (columns, chosen) = choose(&table)?;
+    let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
+    let (i, n) = part.unwrap_or((0, 1));
+    let at = |i: u64| u64::try_from(u128::from(rows) * u128::from(i) / u128::from(n.max(1)));
+    let (first, end) = (at(i).unwrap_or(rows), at(i + 1).unwrap_or(rows));
+    let mask =
+        ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+    let reader = builder
+        .with_projection(mask)
+        .with_batch_size(BATCH_ROWS)
+        .with_offset(first as usize)
+        .with_limit((end - first) as usize)
+        .build();
+    Ok(match reader {
+        Ok(reader) => Ok(Opened {
+            name: file.entry.name.clone(),
+            reader,
+            row: first,
+            rows: end - first,
+            chosen,
+        }),
+        Err(e) => Err(format!("not a readable Parquet file: {e}; fetch it again")),
+    })
+}
+
+struct Stream<C> {
+    files: std::vec::IntoIter<Result<Opened<C>, Refused>>,
+    current: Option<Opened<C>>,
+    ready: std::vec::IntoIter<Result<Item, Refused>>,
+    convert: Box<Convert<C>>,
+}
+
+impl<C> Stream<C> {
+    /// What comes next of a file; `None` at its end.
+    fn fill(&mut self, mut file: Opened<C>) -> Option<Vec<Result<Item, Refused>>> {
+        let refuse = |row: u64, error: String| {
+            let origin = format!("{} from row {row}", file.name);
+            Some(vec![Err(Refused::new(format!("{}/{row:07}", stem(&file.name)), origin, error))])
+        };
+        let rows = match file.reader.next()? {
+            Ok(rows) => rows,
+            // What comes behind a broken page cannot be found.
+            Err(e) => return refuse(file.row, format!("the file is broken: {e}; fetch it again")),
+        };
+        let batch = Batch::new(rows, stem(&file.name).to_owned(), file.name.clone(), file.row);
+        match (self.convert)(&batch, &file.chosen) {
+            Ok(items) => {
+                file.row += batch.len() as u64;
+                self.current = Some(file);
+                Some(items)
+            }
+            Err(e) => refuse(file.row, e),
+        }
+    }
+}
+
+/// A relative path without its ending.
+fn stem(name: &str) -> &str {
+    name.strip_suffix(".parquet").unwrap_or(name)
+}
+
+impl<C> Iterator for Stream<C> {
+    type Item = Result<Item, Refused>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.ready.next() {
+                return Some(item);
+            }
+            let file = match self.current.take() {
+                Some(file) => file,
+                None => match self.files.next()? {
+                    Ok(file) => file,
+                    Err(refused) => return Some(Err(refused)),
+                },
+            };
+            if let Some(items) = self.fill(file) {
+                self.ready = items.into_iter();
+            }
+        }
+    }
+}

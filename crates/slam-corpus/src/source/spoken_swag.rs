@@ -1,0 +1,80 @@
+//! SpokenSwag (slprl/SpokenSwag): pairs of preferences, three recordings a row.
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::SegmentKey;
+use slam_dataset::key::Segment;
+
+use super::parquet::{bytes, read};
+use super::{Item, Items, Sound, Source, SourceError, UnitFiles};
+
+/// The columns of a segment's recording; its text is `<column>_text`.
+pub(super) const SEGMENTS: [(Segment, &str); 3] =
+    [(Segment::Prompt, "prompt"), (Segment::Chosen, "chosen"), (Segment::Rejected, "rejected")];
+
+/// SpokenSwag's Parquet files: `speaker`, and `prompt`, `chosen` and `rejected` with the `_text` of each. A
+/// row gives three utterances whose ids are [`SegmentKey`]s of one pair, `<file>/<row>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpokenSwag {
+    /// The split of every row; where absent, what the file's name begins with (`train-00000-of-00058`).
+    #[serde(default)]
+    pub split: Option<String>,
+}
+
+impl Source for SpokenSwag {
+    fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
+        let split = self.split.clone();
+        let mut items = read(
+            unit,
+            |table| {
+                let mut columns = Vec::new();
+                for (_, segment) in SEGMENTS {
+                    table.need(segment)?;
+                    columns.extend([segment.to_owned(), text_column(segment)]);
+                }
+                columns.push("speaker".to_owned());
+                columns.retain(|name| table.has(name));
+                Ok((columns.clone(), columns))
+            },
+            move |batch, columns| {
+                let optional = |name: &str| match columns.iter().any(|c| c == name) {
+                    true => batch.strings(name),
+                    false => Ok(vec![None; batch.len()]),
+                };
+                let speakers = optional("speaker")?;
+                let split = split.as_deref().unwrap_or_else(|| split_of(batch.name()));
+                let mut rows: Vec<Vec<_>> = vec![Vec::new(); batch.len()];
+                for (segment, column) in SEGMENTS {
+                    let texts = optional(&text_column(column))?;
+                    for (i, (audio, text)) in
+                        batch.audio(column)?.into_iter().zip(texts).enumerate()
+                    {
+                        let id = SegmentKey { pair: batch.id(i), segment }.to_string();
+                        let origin = format!("{}, {column}", batch.origin(i));
+                        rows[i].push(bytes(audio, &id, &origin).map(|bytes| Item {
+                            speaker: speakers[i].clone(),
+                            text,
+                            ..Item::new(id, origin, split, Sound::Bytes(bytes))
+                        }));
+                    }
+                }
+                Ok(rows.into_iter().flatten().collect())
+            },
+        )?;
+        items.total *= SEGMENTS.len() as u64;
+        Ok(items)
+    }
+}
+
+pub(super) fn text_column(segment: &str) -> String {
+    format!("{segment}_text")
+}
+
+/// `train` of `data/train-00000-of-00058.parquet`.
+fn split_of(name: &str) -> &str {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    ["train", "validation", "test"].into_iter().find(|s| file.starts_with(s)).unwrap_or("train")
+}
+
+#[cfg(test)]
+mod tests;

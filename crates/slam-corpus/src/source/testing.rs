@@ -1,0 +1,152 @@
+//! What the tests of sources share: a small tree on disk, taken through the ingest stage.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::{Value, json};
+use slam_audio::flac;
+use slam_dataset::arrow::array::{
+    ArrayRef, BinaryArray, Float64Builder, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    StructArray, StructBuilder,
+};
+use slam_dataset::arrow::datatypes::{DataType, Field, Fields, Schema};
+use slam_dataset::parquet::arrow::ArrowWriter;
+use slam_dataset::schema::Utterance;
+use slam_dataset::work::Input;
+use slam_dataset::{Context, Key, Outcome, ShardName, WorkUnit, shard, stage};
+
+use crate::ingest::{IngestError, ingest};
+
+/// A FLAC file of 16 kHz whose samples are `level`.
+pub(crate) fn tone(level: i16, samples: usize) -> Vec<u8> {
+    let wave: Vec<i16> = (0..samples).map(|i| level.wrapping_mul((i % 7) as i16)).collect();
+    flac::encode(&wave, slam_audio::RATE_HZ)
+}
+
+/// A WAV file as speech programs write them.
+pub(crate) fn wav(rate_hz: u32, samples: &[i16]) -> Vec<u8> {
+    let data = (samples.len() * 2) as u32;
+    let mut out = b"RIFF".to_vec();
+    out.extend((36 + data).to_le_bytes());
+    out.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    out.extend(rate_hz.to_le_bytes());
+    out.extend((rate_hz * 2).to_le_bytes());
+    out.extend(b"\x02\0\x10\0data");
+    out.extend(data.to_le_bytes());
+    out.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+    out
+}
+
+/// Writes a file and the folders above it.
+pub(crate) fn write(root: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+    let path = root.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// Takes files of a tree through the ingest stage.
+pub(crate) fn try_run(
+    root: &Path,
+    mut params: Value,
+    files: &[&str],
+) -> Result<(Vec<Utterance>, Outcome), IngestError> {
+    if params.get("files").is_none() {
+        params["files"] = json!(files);
+    }
+    let input = |name: &&str| Input { path: (*name).into(), key: Key::of_bytes(name.as_bytes()) };
+    let unit = WorkUnit::new(
+        stage::INGEST.name,
+        stage::INGEST.version,
+        ShardName::new(0, 1),
+        params,
+        files.iter().map(input).collect(),
+        "out.parquet".into(),
+    );
+    let cancel = AtomicBool::new(false);
+    let context = Context {
+        root,
+        cancel: &cancel,
+        progress: &|_| (),
+        device: "cpu".into(),
+        tools: BTreeMap::new(),
+    };
+    let out = tempfile::tempdir().unwrap();
+    let out = out.path().join("out.parquet");
+    let outcome = ingest(&unit, &context, &out)?;
+    Ok((shard::read(&out).unwrap(), outcome))
+}
+
+/// As [`try_run`], of what must work.
+pub(crate) fn run(root: &Path, params: Value, files: &[&str]) -> (Vec<Utterance>, Outcome) {
+    try_run(root, params, files).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Ids of rows.
+pub(crate) fn ids(rows: &[Utterance]) -> Vec<&str> {
+    rows.iter().map(|r| r.id.as_str()).collect()
+}
+
+/// A column of text.
+pub(crate) fn text(values: &[Option<&str>]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+/// A column as `datasets` writes `Audio`: a struct of bytes and path.
+pub(crate) fn audio(values: &[Option<&[u8]>]) -> ArrayRef {
+    let fields = Fields::from(vec![
+        Field::new("bytes", DataType::Binary, true),
+        Field::new("path", DataType::Utf8, true),
+    ]);
+    let paths: Vec<_> = (0..values.len()).map(|i| Some(format!("{i}.wav"))).collect();
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(BinaryArray::from(values.to_vec())), Arc::new(StringArray::from(paths))];
+    Arc::new(StructArray::new(fields, columns, None))
+}
+
+/// A column as sTinyStories' `aligned_text`: a list of structs of f64 times and words.
+pub(crate) fn aligned(values: &[&[(&str, f64, f64)]]) -> ArrayRef {
+    let fields = Fields::from(vec![
+        Field::new("end_time", DataType::Float64, true),
+        Field::new("start_time", DataType::Float64, true),
+        Field::new("word", DataType::Utf8, true),
+    ]);
+    let builder = StructBuilder::new(
+        fields,
+        vec![
+            Box::new(Float64Builder::new()),
+            Box::new(Float64Builder::new()),
+            Box::new(StringBuilder::new()),
+        ],
+    );
+    let mut lists = ListBuilder::new(builder);
+    for words in values {
+        for (word, start, end) in *words {
+            let item = lists.values();
+            item.field_builder::<Float64Builder>(0).unwrap().append_value(*end);
+            item.field_builder::<Float64Builder>(1).unwrap().append_value(*start);
+            item.field_builder::<StringBuilder>(2).unwrap().append_value(word);
+            item.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+/// Writes a Parquet file.
+pub(crate) fn parquet(root: &Path, name: &str, columns: Vec<(&str, ArrayRef)>) {
+    write(root, name, b"");
+    let fields: Vec<_> =
+        columns.iter().map(|(n, c)| Field::new(*n, c.data_type().clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batch =
+        RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|c| c.1).collect());
+    let file = File::create(root.join(name)).unwrap();
+    let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+    writer.write(&batch.unwrap()).unwrap();
+    writer.close().unwrap();
+}

@@ -1,0 +1,190 @@
+//! Texts of a table, spoken: text → speech.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::{Key, SegmentKey};
+
+use super::spoken_swag::{SEGMENTS, text_column};
+use super::table::{TextTable, is_text};
+use super::{Engine, Item, Items, Refused, Sound, Source, SourceError, UnitFiles, parquet, train};
+
+/// Texts of TSV, CSV, JSON-lines or Parquet tables, spoken by a program or a server.
+///
+/// A row with the column `text` gives one utterance; a row with `prompt_text`, `chosen_text` and
+/// `rejected_text` gives the three of a preference pair, in one voice. The columns `id`, `voice` (or
+/// `speaker`) and `split` are read where there are any.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tts {
+    /// The column of the text.
+    #[serde(default = "text")]
+    pub text: String,
+    /// The voices, as the engine names them. A row that names none gets one by a hash of its id.
+    #[serde(default = "english")]
+    pub voices: Vec<String>,
+    /// What speaks.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Words per minute, where the program takes it.
+    #[serde(default)]
+    pub rate_wpm: Option<u32>,
+    /// The split of rows that name none.
+    #[serde(default = "train")]
+    pub split: String,
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn english() -> Vec<String> {
+    vec!["en".to_owned()]
+}
+
+const OPTIONAL: [&str; 4] = ["id", "voice", "speaker", "split"];
+
+impl Source for Tts {
+    fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
+        if self.voices.is_empty() {
+            let message = "voices is empty; name one, e.g. voices = [\"af_heart\"]".to_owned();
+            return Err(SourceError::Field { kind: "tts", message });
+        }
+        let (tables, parquets): (Vec<_>, Vec<_>) =
+            unit.files.into_iter().partition(|f| is_text(&f.entry.name));
+        let mut items = Items::of(Vec::new());
+        for file in tables {
+            let table = TextTable::read(&file)?;
+            let columns = self.columns(&|name| table.columns.iter().any(|c| c == name));
+            let columns = columns.ok_or_else(|| SourceError::Columns {
+                path: file.path.clone(),
+                message: self.no_text(&table.columns),
+            })?;
+            let rows = part(table.rows.len(), unit.part);
+            let (tts, name) = (self.clone(), file.entry.name);
+            let stem = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem).to_owned();
+            let stream = table.rows.into_iter().enumerate().skip(rows.0).take(rows.1 - rows.0);
+            let stream = stream.flat_map(move |(i, row)| match row {
+                Ok(row) => {
+                    let get = |column: &str| row.get(column).cloned();
+                    tts.row(&columns, &get, format!("{stem}/{i:07}"), &format!("{name} row {i}"))
+                }
+                Err(refused) => vec![Err(refused)],
+            });
+            items.total += (rows.1 - rows.0) as u64;
+            items.stream = Box::new(items.stream.chain(stream));
+        }
+        let tts = self.clone();
+        let more = parquet::read(
+            UnitFiles { files: parquets, ..unit },
+            |table| {
+                let columns = self.columns(&|name| table.has(name));
+                let Some(columns) = columns else {
+                    return Err(table.need(&self.text).err().unwrap_or_else(|| {
+                        SourceError::Field { kind: "tts", message: self.no_text(&[]) }
+                    }));
+                };
+                let mut names: Vec<String> = columns.0.iter().map(|c| c.1.clone()).collect();
+                names.extend(OPTIONAL.iter().filter(|n| table.has(n)).map(|&n| n.to_owned()));
+                Ok((names.clone(), (columns, names)))
+            },
+            move |batch, (columns, names)| {
+                let values = names
+                    .iter()
+                    .map(|name| Ok((name.as_str(), batch.strings(name)?)))
+                    .collect::<Result<Vec<_>, String>>()?;
+                Ok((0..batch.len())
+                    .flat_map(|i| {
+                        let get = |column: &str| {
+                            values.iter().find(|v| v.0 == column).and_then(|v| v.1[i].clone())
+                        };
+                        tts.row(columns, &get, batch.id(i), &batch.origin(i))
+                    })
+                    .collect())
+            },
+        )?;
+        items.total += more.total;
+        items.stream = Box::new(items.stream.chain(more.stream));
+        Ok(items)
+    }
+
+    fn engine(&self) -> Option<(&Engine, Option<u32>)> {
+        Some((&self.engine, self.rate_wpm))
+    }
+}
+
+/// The columns of a row's texts, each with the segment of a pair that it is.
+#[derive(Clone)]
+struct Columns(Arc<[(Option<slam_dataset::key::Segment>, String)]>);
+
+impl std::ops::Deref for Columns {
+    type Target = [(Option<slam_dataset::key::Segment>, String)];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Tts {
+    fn columns(&self, has: &dyn Fn(&str) -> bool) -> Option<Columns> {
+        if has(&self.text) {
+            return Some(Columns(Arc::new([(None, self.text.clone())])));
+        }
+        let segments = SEGMENTS.map(|(segment, name)| (Some(segment), text_column(name)));
+        segments.iter().all(|(_, c)| has(c)).then(|| Columns(Arc::new(segments)))
+    }
+
+    fn no_text(&self, columns: &[String]) -> String {
+        format!(
+            "there is neither a column '{}' nor prompt_text, chosen_text and rejected_text; its columns are {}",
+            self.text,
+            columns.join(", ")
+        )
+    }
+
+    /// The utterances of one row.
+    fn row(
+        &self,
+        columns: &Columns,
+        get: &dyn Fn(&str) -> Option<String>,
+        default_id: String,
+        origin: &str,
+    ) -> Vec<Result<Item, Refused>> {
+        let id = get("id").unwrap_or(default_id);
+        let voice = get("voice").or_else(|| get("speaker")).unwrap_or_else(|| self.voice(&id));
+        let split = get("split").unwrap_or_else(|| self.split.clone());
+        let item = |(segment, column): &(Option<_>, String)| {
+            let id = match segment {
+                Some(segment) => SegmentKey { pair: id.clone(), segment: *segment }.to_string(),
+                None => id.clone(),
+            };
+            let Some(text) = get(column).filter(|text| !text.trim().is_empty()) else {
+                return Err(Refused::new(id, origin, format!("column '{column}' is empty")));
+            };
+            let sound = Sound::Text { text: text.clone(), voice: voice.clone() };
+            Ok(Item {
+                speaker: Some(voice.clone()),
+                text: Some(text),
+                ..Item::new(id, origin, &split, sound)
+            })
+        };
+        columns.iter().map(item).collect()
+    }
+
+    /// A voice for a row that names none.
+    fn voice(&self, id: &str) -> String {
+        let hash = u64::from_str_radix(&Key::of_bytes(id.as_bytes()).as_str()[..15], 16);
+        let i = hash.unwrap_or(0) % self.voices.len().max(1) as u64;
+        self.voices.get(i as usize).cloned().unwrap_or_default()
+    }
+}
+
+/// The i-th of n equal parts of some rows: the first and the one after the last.
+fn part(rows: usize, part: Option<(u64, u64)>) -> (usize, usize) {
+    let (i, n) = part.unwrap_or((0, 1));
+    let at = |i: u64| (rows as u128 * u128::from(i) / u128::from(n.max(1))) as usize;
+    (at(i).min(rows), at(i + 1).min(rows))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! The kinds of source: which files belong to each, and how they are shared out over shards.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use slam_dataset::work::Input;
+
+use super::{SourceError, SourceFile, absolute, has_ending, is_audio, list};
+use crate::file::Dataset;
+
+/// Source bytes of one shard.
+const SHARD_BYTES: u64 = 256 << 20;
+
+/// Fields of a source that only say which files there are; what the files hold is in their hashes.
+const OWN_FIELDS: [&str; 2] = ["folder", "subsets"];
+
+/// The input of one shard.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ShardFiles {
+    /// The source's fields that the ingest stage reads.
+    pub source: Value,
+    /// The files' names, or objects with a name and what else is known of a file.
+    pub entries: Vec<Value>,
+    /// The files.
+    pub inputs: Vec<Input>,
+    /// Of files that hold rows: the i-th of so many equal parts.
+    pub part: Option<(u64, u64)>,
+}
+
+impl ShardFiles {
+    /// The parameters of the ingest stage.
+    pub fn params(&self) -> Value {
+        let mut params = json!({"source": self.source, "files": self.entries});
+        if let (Some(part), Some(params)) = (self.part, params.as_object_mut()) {
+            params.insert("part".to_owned(), json!(part));
+        }
+        params
+    }
+
+    fn add(&mut self, files: Vec<SourceFile>) {
+        for file in files {
+            self.entries.push(Value::from(file.relative));
+            self.inputs.push(Input { path: absolute(file.path), key: file.key });
+        }
+    }
+}
+
+/// What belongs to a kind of source.
+struct Kind {
+    what: &'static str,
+    /// Whether a file is the source's, by its relative path.
+    wanted: fn(&str) -> bool,
+    /// Files with the same group go into the same shard.
+    group: fn(&str) -> &str,
+    /// Folders and files whose name begins so are left out unless `subsets` names them.
+    left_out: &'static [&'static str],
+    /// Whether files hold rows and may be cut.
+    rows: bool,
+}
+
+fn kind(name: &str) -> Kind {
+    let audio = Kind {
+        what: "audio files (wav, flac, mp3, ogg, oga, opus, aif, aiff, aifc, m4a, aac)",
+        wanted: is_audio,
+        group: |name| name,
+        left_out: &[],
+        rows: false,
+    };
+    let parquet = Kind {
+        what: "Parquet files (*.parquet)",
+        wanted: |name| has_ending(name, &["parquet"]),
+        rows: true,
+        ..audio
+    };
+    match name {
+        "librispeech" => Kind {
+            what: "LibriSpeech recordings (split/speaker/chapter/*.flac)",
+            wanted: |name| is_audio(name) || name.ends_with(".trans.txt"),
+            // A chapter, with its transcript.
+            group: |name| name.rsplit_once('/').map_or("", |(folder, _)| folder),
+            left_out: &["test-"],
+            ..audio
+        },
+        "libri-light" => Kind {
+            what: "Libri-Light recordings (size/speaker/book/*.flac)",
+            wanted: |name| is_audio(name) || name.ends_with(".json"),
+            // A recording, with its list of voice activity.
+            group: |name| name.rsplit_once('.').map_or(name, |(stem, _)| stem),
+            ..audio
+        },
+        "parquet" => parquet,
+        "spoken-swag" => Kind { left_out: &["validation", "test"], ..parquet },
+        "tts" => Kind {
+            what: "tables of text (*.tsv, *.csv, *.jsonl, *.parquet)",
+            wanted: |name| has_ending(name, &["tsv", "csv", "jsonl", "parquet"]),
+            ..parquet
+        },
+        _ => audio,
+    }
+}
+
+/// Lists and hashes the files of a dataset's source and shares them out; `None` for a source without files.
+///
+/// # Errors
+/// If the folder or a file in it cannot be read, or nothing in it is of the source's kind.
+pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError> {
+    let Some(folder) = dataset.source.get("folder").and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let kind = kind(dataset.source.get("kind").and_then(Value::as_str).unwrap_or_default());
+    let subsets = subsets(dataset)?;
+    let mut source = dataset.source.clone();
+    if let Some(source) = source.as_object_mut() {
+        // Where the files lie does not change what they hold.
+        OWN_FIELDS.iter().for_each(|field| drop(source.remove(*field)));
+    }
+    let wanted =
+        |name: &str| (kind.wanted)(name) && chosen(name, subsets.as_deref(), kind.left_out);
+    let what = match &subsets {
+        Some(subsets) => format!("{} of the subsets {}", kind.what, subsets.join(", ")),
+        None => kind.what.to_owned(),
+    };
+    let files = list(Path::new(folder), &what, &wanted)?;
+    let only_sidecars = !files.iter().any(|f| kind.rows || is_audio(&f.relative));
+    if only_sidecars {
+        return Err(SourceError::Empty { path: folder.into(), what });
+    }
+    let groups = grouped(files, kind.group);
+    let size = |group: &Vec<SourceFile>| group.iter().map(|f| f.bytes).sum::<u64>();
+    let asked = u64::from(dataset.shards.max(1));
+    // A table of text is small; how many shards it gives, the pipeline says.
+    let by_rows = kind.rows && groups.len() == 1 && asked > 1;
+    let mut out = Vec::new();
+    for groups in into_shards(groups, size, SHARD_BYTES) {
+        let bytes: u64 = groups.iter().map(size).sum();
+        let parts = match groups.len() {
+            1 if by_rows => asked,
+            1 if kind.rows => bytes.div_ceil(2 * SHARD_BYTES).max(1),
+            _ => 1,
+        };
+        let mut files = ShardFiles { source: source.clone(), ..ShardFiles::default() };
+        groups.into_iter().for_each(|group| files.add(group));
+        if parts == 1 {
+            out.push(files);
+        } else {
+            out.extend((0..parts).map(|i| ShardFiles { part: Some((i, parts)), ..files.clone() }));
+        }
+    }
+    Ok(Some(out))
+}
+
+fn subsets(dataset: &Dataset) -> Result<Option<Vec<String>>, SourceError> {
+    let Some(value) = dataset.source.get("subsets") else { return Ok(None) };
+    serde_json::from_value(value.clone()).map(Some).map_err(|_| SourceError::Field {
+        dataset: dataset.name.clone(),
+        message: "source.subsets is no list of names, e.g. subsets = [\"train-clean-100\"]".into(),
+    })
+}
+
+/// Whether a file is in one of the subsets: a folder above it has the subset's name, or its own name begins
+/// with it.
+fn chosen(name: &str, subsets: Option<&[String]>, left_out: &[&str]) -> bool {
+    match subsets {
+        Some(subsets) => {
+            let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+            let within = |s: &str| folder.split('/').any(|f| f == s) || file.starts_with(s);
+            subsets.iter().any(|s| within(s))
+        }
+        None => !name.split('/').any(|step| left_out.iter().any(|l| step.starts_with(l))),
+    }
+}
+
+/// Files with the same group, in the order of the first of each.
+fn grouped(files: Vec<SourceFile>, group: fn(&str) -> &str) -> Vec<Vec<SourceFile>> {
+    let mut groups: Vec<Vec<SourceFile>> = Vec::new();
+    for file in files {
+        match groups.last_mut() {
+            Some(last)
+                if last.last().is_some_and(|l| group(&l.relative) == group(&file.relative)) =>
+            {
+                last.push(file);
+            }
+            _ => groups.push(vec![file]),
+        }
+    }
+    groups
+}
+
+/// Cuts a list into shards of about `shard_bytes` of source each: a pure function of the list.
+fn into_shards<T>(items: Vec<T>, size: impl Fn(&T) -> u64, shard_bytes: u64) -> Vec<Vec<T>> {
+    let mut shards: Vec<Vec<T>> = Vec::new();
+    let mut room = 0;
+    for item in items {
+        let bytes = size(&item);
+        match shards.last_mut() {
+            Some(shard) if bytes <= room => {
+                room -= bytes;
+                shard.push(item);
+            }
+            _ => {
+                room = shard_bytes.saturating_sub(bytes);
+                shards.push(vec![item]);
+            }
+        }
+    }
+    shards
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use super::*;
+
+    fn plan(names: &[(&str, usize)], source: Value, shards: u32) -> Vec<ShardFiles> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in names {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, vec![0; *bytes]).unwrap();
+        }
+        let mut source = source;
+        source["folder"] = json!(dir.path());
+        let dataset: Dataset =
+            serde_json::from_value(json!({"name": "d", "shards": shards, "source": source}))
+                .unwrap();
+        super::shards(&dataset).unwrap().unwrap()
+    }
+
+    fn names(shards: &[ShardFiles]) -> Vec<Vec<&str>> {
+        shards.iter().map(|s| s.entries.iter().map(|e| e.as_str().unwrap()).collect()).collect()
+    }
+
+    #[test]
+    fn shards_are_cut_by_bytes_and_groups_stay_whole() {
+        assert_eq!(
+            into_shards(vec![4, 3, 5, 9, 1], |&x| x, 7),
+            [vec![4, 3], vec![5], vec![9], vec![1]]
+        );
+    }
+
+    #[test]
+    fn librispeech_leaves_the_test_parts_out_unless_they_are_named() {
+        let tree = [
+            ("dev-clean/1/2/1-2-0000.flac", 1),
+            ("dev-clean/1/2/1-2.trans.txt", 1),
+            ("test-clean/3/4/3-4-0000.flac", 1),
+            ("train-clean-100/5/6/5-6-0000.flac", 1),
+            ("SPEAKERS.TXT", 1),
+        ];
+        let all = plan(&tree, json!({"kind": "librispeech"}), 1);
+        let train = "train-clean-100/5/6/5-6-0000.flac";
+        let dev = ["dev-clean/1/2/1-2-0000.flac", "dev-clean/1/2/1-2.trans.txt"];
+        assert_eq!(names(&all), [[dev[0], dev[1], train]]);
+        assert_eq!(all[0].source, json!({"kind": "librispeech"}));
+        let test = plan(&tree, json!({"kind": "librispeech", "subsets": ["test-clean"]}), 1);
+        assert_eq!(names(&test), [["test-clean/3/4/3-4-0000.flac"]]);
+        assert_eq!(test[0].source, json!({"kind": "librispeech"}));
+    }
+
+    #[test]
+    fn a_recording_and_its_voice_activity_stay_together() {
+        let tree = [("small/1/b/x.flac", 1), ("small/1/b/x.json", 1), ("small/1/b/y.flac", 1)];
+        let shards = plan(&tree, json!({"kind": "libri-light"}), 1);
+        assert_eq!(names(&shards)[0].len(), 3);
+    }
+
+    #[test]
+    fn one_table_gives_as_many_shards_as_asked() {
+        let shards = plan(&[("a.tsv", 9)], json!({"kind": "tts"}), 3);
+        assert_eq!(
+            shards.iter().map(|s| s.part).collect::<Vec<_>>(),
+            [Some((0, 3)), Some((1, 3)), Some((2, 3))]
+        );
+        assert_eq!(shards[1].params()["part"], json!([1, 3]));
+        let swag = [("data/train-0.parquet", 1), ("data/validation-0.parquet", 1)];
+        let shards = plan(&swag, json!({"kind": "spoken-swag"}), 1);
+        assert_eq!(names(&shards), [["data/train-0.parquet"]]);
+    }
+}
