@@ -18,6 +18,7 @@ mod recipe;
 mod report;
 mod run;
 mod shards;
+mod sources;
 mod steps;
 mod test;
 mod train;

@@ -7,6 +7,7 @@ use slam_pipeline::{Pipeline, Plan, indices};
 
 use crate::exit::Failure;
 use crate::run;
+use crate::sources::{self, Sources};
 use crate::worker::{self, Programs};
 
 /// Options that every command that makes shards shares.
@@ -73,6 +74,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "local", value_parser = ["local"])]
     executor: String,
     #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -83,6 +86,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.input {
         take_folder(&mut pipeline, folder, arguments.dataset.as_deref());
     }
+    let asked = arguments.dataset.as_deref();
+    sources::settle(
+        &mut pipeline,
+        asked,
+        &arguments.sources,
+        &arguments.data,
+        &common.device,
+        common.json,
+    )?;
     let shards = match &arguments.shards {
         Some(text) => {
             Some(indices::parse(text).map_err(|e| Failure::Usage(format!("--shards: {e}")))?)

@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows tensors or audio: parameters of stages are values that the stages themselves read.
 
+pub mod data_manifest;
 pub mod executor;
 pub mod file;
 pub mod indices;
@@ -16,6 +17,7 @@ pub mod run;
 pub mod source;
 pub mod suite;
 
+pub use data_manifest::DataManifest;
 pub use file::Pipeline;
 pub use plan::{Plan, StagePlan};
 pub use run::{RunFile, RunPlan};

@@ -1,6 +1,7 @@
 //! Sources on disk: which files there are, what they hold, and which go into one shard.
 
 mod kinds;
+mod manifest;
 
 use std::fs;
 use std::io;
@@ -47,6 +48,26 @@ pub enum SourceError {
         path: PathBuf,
         /// What was looked for.
         what: String,
+    },
+    /// It is not there.
+    #[error(
+        "dataset '{dataset}': there is no {folder}; check the path, or name another folder (cargo xtask prepare-data \
+         --source {dataset}=DIR), or have it fetched where data-manifests/ describes it (cargo xtask prepare-data \
+         --dataset {dataset})"
+    )]
+    Missing {
+        /// The dataset.
+        dataset: String,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A manifest of recordings that cannot be used.
+    #[error("manifest {path}: {message}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong, with the row.
+        message: String,
     },
     /// A field of a source that makes no sense.
     #[error("dataset '{dataset}': {message}")]
@@ -105,6 +126,10 @@ fn walk(
     for entry in fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        // What a download has not finished, and what file managers leave behind.
+        if name.starts_with('.') {
+            continue;
+        }
         let path = entry.path();
         let relative = format!("{prefix}{name}");
         // Follows links to files, but not to folders: a loop of links would never end.

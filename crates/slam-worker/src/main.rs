@@ -9,6 +9,7 @@ mod check_device;
 mod convert;
 mod device;
 mod exit;
+mod fetch;
 mod generate;
 #[cfg(test)]
 mod pipelines;
@@ -75,6 +76,8 @@ enum Command {
     Generate(Request),
     /// Write checkpoints and unit shards in other programs' forms, or read them
     Convert(Request),
+    /// Download public data
+    Fetch(Request),
 }
 
 #[derive(clap::Args)]
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Command::Report(r) => runs::report(&r.request),
         Command::Generate(r) => generate::run(&r.request, &r.device),
         Command::Convert(r) => convert::run(&r.request),
+        Command::Fetch(r) => fetch::run(&r.request),
     };
     exit::code(result)
 }

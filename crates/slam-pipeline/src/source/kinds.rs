@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use slam_dataset::work::Input;
 
-use super::{SourceError, SourceFile, absolute, has_ending, is_audio, list};
+use super::{SourceError, SourceFile, absolute, has_ending, is_audio, list, manifest};
 use crate::file::Dataset;
 
 /// Source bytes of one shard.
-const SHARD_BYTES: u64 = 256 << 20;
+pub(super) const SHARD_BYTES: u64 = 256 << 20;
 
 /// Fields of a source that only say which files there are; what the files hold is in their hashes.
 const OWN_FIELDS: [&str; 2] = ["folder", "subsets"];
@@ -104,9 +104,15 @@ fn kind(name: &str) -> Kind {
 /// # Errors
 /// If the folder or a file in it cannot be read, or nothing in it is of the source's kind.
 pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError> {
+    if dataset.source.get("kind").and_then(Value::as_str) == Some("manifest") {
+        return manifest::shards(&dataset.source).map(Some);
+    }
     let Some(folder) = dataset.source.get("folder").and_then(Value::as_str) else {
         return Ok(None);
     };
+    if !Path::new(folder).exists() {
+        return Err(SourceError::Missing { dataset: dataset.name.clone(), folder: folder.into() });
+    }
     let kind = kind(dataset.source.get("kind").and_then(Value::as_str).unwrap_or_default());
     let subsets = subsets(dataset)?;
     let mut source = dataset.source.clone();
@@ -187,7 +193,11 @@ fn grouped(files: Vec<SourceFile>, group: fn(&str) -> &str) -> Vec<Vec<SourceFil
 }
 
 /// Cuts a list into shards of about `shard_bytes` of source each: a pure function of the list.
-fn into_shards<T>(items: Vec<T>, size: impl Fn(&T) -> u64, shard_bytes: u64) -> Vec<Vec<T>> {
+pub(super) fn into_shards<T>(
+    items: Vec<T>,
+    size: impl Fn(&T) -> u64,
+    shard_bytes: u64,
+) -> Vec<Vec<T>> {
     let mut shards: Vec<Vec<T>> = Vec::new();
     let mut room = 0;
     for item in items {

@@ -1,0 +1,94 @@
+//! Archives, unpacked beside their folder and then moved into it.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use tar::EntryType;
+
+use super::{FetchError, OWN_FOLDER, Watch, disk, safe};
+
+/// Forms of archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Archive {
+    /// A tar file.
+    #[serde(rename = "tar")]
+    Tar,
+    /// A tar file, gzipped.
+    #[serde(rename = "tar.gz")]
+    TarGz,
+}
+
+/// Unpacks files and folders of an archive into `folder`, without the first `strip` folders of their names.
+pub(super) fn unpack(
+    path: &Path,
+    form: Archive,
+    strip: usize,
+    folder: &Path,
+    watch: &Watch<'_>,
+) -> Result<(), FetchError> {
+    let staging = folder.join(OWN_FOLDER).join("unpacking");
+    if staging.exists() {
+        fs::remove_dir_all(&staging).map_err(disk(&staging))?;
+    }
+    fs::create_dir_all(&staging).map_err(disk(&staging))?;
+    let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(disk(path))?);
+    let reader: Box<dyn Read> = match form {
+        Archive::Tar => Box::new(file),
+        Archive::TarGz => Box::new(MultiGzDecoder::new(file)),
+    };
+    let broken = |e: std::io::Error| FetchError::Archive {
+        path: path.to_owned(),
+        message: format!("it cannot be unpacked: {e}"),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut archive = tar::Archive::new(reader);
+    let mut unpacked = 0;
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let inside = safe(&entry.path().map_err(broken)?.to_string_lossy())?;
+        let inside: PathBuf = inside.components().skip(strip).collect();
+        if inside.as_os_str().is_empty() {
+            continue;
+        }
+        let target = staging.join(&inside);
+        match entry.header().entry_type() {
+            EntryType::Directory => fs::create_dir_all(&target).map_err(disk(&target))?,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                if let Some(parent) = target.parent() {
+                    fs::create_dir_all(parent).map_err(disk(parent))?;
+                }
+                entry.set_preserve_permissions(false);
+                entry.unpack(&target).map_err(broken)?;
+                unpacked += 1;
+            }
+            // Corpora have no links; one that has would read outside of its folder.
+            other => {
+                tracing::warn!("{name}: {} is no file ({other:?}); left out", inside.display())
+            }
+        }
+        watch.report(&format!("{name}, unpacked"), unpacked, None)?;
+    }
+    if unpacked == 0 {
+        let message = format!("no file is in it below {strip} folders");
+        return Err(FetchError::Archive { path: path.to_owned(), message });
+    }
+    merge(&staging, folder)?;
+    fs::remove_dir_all(&staging).map_err(disk(&staging))
+}
+
+/// Moves what is in one folder into another; folders that both have are merged.
+fn merge(from: &Path, to: &Path) -> Result<(), FetchError> {
+    for entry in fs::read_dir(from).map_err(disk(from))? {
+        let entry = entry.map_err(disk(from))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() && target.is_dir() {
+            merge(&source, &target)?;
+        } else {
+            fs::rename(&source, &target).map_err(disk(&target))?;
+        }
+    }
+    Ok(())
+}
