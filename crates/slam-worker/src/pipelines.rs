@@ -65,6 +65,21 @@ fn slam_toml_is_the_recipe() {
     assert_eq!((sizes, config.rope_theta), ((502, 896, 24, 2), 10_000.0));
 }
 
+#[test]
+fn every_source_is_one_that_ingest_reads() {
+    for name in NAMES {
+        for dataset in pipeline(name, &[]).datasets {
+            // Suites are read at planning.
+            if dataset.source["kind"] == "suite" {
+                continue;
+            }
+            let mut source = dataset.source.clone();
+            source.as_object_mut().unwrap().remove("folder");
+            params::<slam_corpus::source::SourceConfig>(&source);
+        }
+    }
+}
+
 /// The keys of a table and of the tables in it.
 fn keys(value: &Value, out: &mut Vec<String>) {
     for (key, value) in value.as_object().into_iter().flatten() {
