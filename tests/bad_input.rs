@@ -20,6 +20,7 @@ fn an_unknown_flag_or_name_is_bad_usage() {
         (&["demo", "--fast"][..], "--fast"),
         (&["prepare-data", "--pipeline", "nonesuch"], "nonesuch"),
         (&["prepare-data", "--stage", "unitize"], "no such dataset and stage"),
+        (&["prepare-data", "--stage", "unitise", "--shards", "99"], "no shard 99"),
         (&["prepare-data", "--shards", "3-x"], "--shards"),
         (&["train", "--budget", "soon"], "--budget"),
         (&["evaluate", "tests"], "neither a run"),

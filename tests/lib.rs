@@ -3,6 +3,8 @@
 //! The tests drive the project through its commands. The programs are built once, in the profile that everything
 //! else is built in, and handed to the commands by the variables that a cluster node would use.
 
+pub mod tiny;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;

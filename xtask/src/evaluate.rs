@@ -10,6 +10,7 @@ use slam_pipeline::{Pipeline, Plan, RunFile};
 use crate::exit::Failure;
 use crate::prepare_data::{Common, pipeline_path};
 use crate::recipe::Recipe;
+use crate::root::{Data, Root};
 use crate::steps::Runner;
 use crate::worker::Programs;
 
@@ -28,8 +29,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "demo")]
     pipeline: String,
     /// For a checkpoint: the data root
-    #[arg(long, default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: Data,
     /// For a checkpoint: where the scores shard goes [default: scores.parquet beside the checkpoint's folder]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -102,13 +103,19 @@ fn score_checkpoint(arguments: &Arguments) -> anyhow::Result<()> {
     let plan = Plan::of(&pipeline)?;
     let parent = checkpoint.parent().unwrap_or(Path::new("."));
     let out = arguments.out.clone().unwrap_or_else(|| parent.join("scores.parquet"));
-    let shards: Vec<PathBuf> = pipeline
+    let root = Root::of(&arguments.data)?;
+    let worker = Programs::worker_alone(&arguments.common.device)?.slam;
+    let outputs: Vec<PathBuf> = pipeline
         .evaluate
         .iter()
         .flat_map(|e| &e.datasets)
         .flat_map(|d| plan.units(d, "benchmark"))
-        .map(|u| arguments.data.join(&u.output))
+        .map(|u| u.output.clone())
         .collect();
+    if root.store.is_some() {
+        root.pull(&worker, outputs.clone())?;
+    }
+    let shards: Vec<PathBuf> = outputs.iter().map(|o| root.folder.join(o)).collect();
     let mut request = json!({"checkpoint": checkpoint, "shards": shards, "out": out});
     if let (Some(request), Some(params)) =
         (request.as_object_mut(), pipeline.evaluate.as_ref().and_then(|e| e.params.as_object()))
@@ -116,7 +123,7 @@ fn score_checkpoint(arguments: &Arguments) -> anyhow::Result<()> {
         request.extend(params.clone());
     }
     let runner = Runner {
-        worker: Programs::worker_alone(&arguments.common.device)?.slam,
+        worker,
         device: arguments.common.device.clone(),
         run: parent.to_owned(),
         json: arguments.common.json,

@@ -16,6 +16,7 @@ mod prepare_data;
 mod progress;
 mod recipe;
 mod report;
+mod root;
 mod run;
 mod shards;
 mod sources;

@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use slam_dataset::WorkUnit;
+use slam_dataset::receipt::ShardState;
 use slam_pipeline::file::{Dataset, Role};
-use slam_pipeline::{Pipeline, Plan, indices};
+use slam_pipeline::select::Choice;
+use slam_pipeline::{Pipeline, Plan, Selection, indices, plan};
 
 use crate::exit::Failure;
-use crate::run;
+use crate::root::{Data, Root};
+use crate::run::{self, Redo};
 use crate::sources::{self, Sources};
 use crate::worker::{self, Programs};
 
@@ -31,15 +35,15 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn settings(&self, root: &Path, programs: Programs) -> run::Settings {
+    pub(crate) fn settings(&self, root: &Root, programs: Programs) -> run::Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut arguments = vec!["--device".into(), self.device.clone()];
+        arguments.extend(root.arguments());
         run::Settings {
-            root: root.to_owned(),
+            root: root.folder.clone(),
             programs,
-            arguments: vec!["--device".into(), self.device.clone()],
+            arguments,
             jobs: if self.jobs == 0 { cores } else { self.jobs },
-            shards: None,
-            force: false,
             max_bad_fraction: self.max_bad_fraction,
             json: self.json,
         }
@@ -67,9 +71,8 @@ pub(crate) struct Arguments {
     /// Redo shards that are done
     #[arg(long)]
     force: bool,
-    /// The data root
-    #[arg(long, default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: Data,
     /// The executor
     #[arg(long, default_value = "local", value_parser = ["local"])]
     executor: String,
@@ -102,32 +105,42 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => None,
     };
     let plan = Plan::of(&pipeline)?;
-    run::check_root(&arguments.data)?;
+    let choice = Choice {
+        dataset: arguments.dataset.as_deref(),
+        stage: arguments.stage.as_deref(),
+        shards: shards.as_deref(),
+        force: arguments.force,
+    };
+    let root = Root::of(&arguments.data)?;
+    // What is no choice at all is said before anything is built.
+    select(&plan, choice, &root.folder)?;
+    let redo = if arguments.force { Redo::All } else { Redo::Undone };
+    run::check_root(&root.folder)?;
     let programs = Programs::for_pipeline(&pipeline, &common.device)?;
-    let mut settings = common.settings(&arguments.data, programs);
-    settings.shards = shards;
-    settings.force = arguments.force;
-    let chosen: Vec<_> = plan
-        .stages
-        .iter()
-        .filter(|s| arguments.dataset.as_ref().is_none_or(|d| *d == s.dataset))
-        .filter(|s| arguments.stage.as_ref().is_none_or(|x| x == s.stage))
-        .collect();
-    if chosen.is_empty() {
-        return Err(Failure::Usage(format!(
-            "pipeline '{}' has no such dataset and stage",
-            pipeline.name
-        ))
-        .into());
-    }
-    let (mut made, mut kept) = (0, 0);
-    for stage in chosen {
-        let totals = run::stage(stage, &settings)?;
-        made += totals.made;
-        kept += totals.kept;
-    }
-    println!("{made} shards made, {kept} were up to date, in {}", arguments.data.display());
+    let worker = programs.slam.clone();
+    root.sync(&worker, &plan)?;
+    let selection = select(&plan, choice, &root.folder)?;
+    push_left_over(&plan, &root, &worker)?;
+    let settings = common.settings(&root, programs);
+    let totals = run::selection(&plan, &selection, redo, &settings)?;
+    let (made, kept) = (totals.made, totals.kept);
+    println!("{made} shards made, {kept} were up to date, in {}", root.name());
     Ok(())
+}
+
+/// Pushes shards that a run which broke off had made but not sent.
+fn push_left_over(plan: &Plan, root: &Root, worker: &Path) -> anyhow::Result<()> {
+    let finished = |unit: &&WorkUnit| {
+        let file = root.folder.join(&unit.output);
+        file.is_file() && matches!(plan::state(unit, &root.folder), ShardState::Done(_))
+    };
+    let units = plan.stages.iter().flat_map(|s| &s.units).filter(finished);
+    root.push(worker, units.map(|u| u.output.clone()).collect())
+}
+
+/// What a choice selects of a plan; a choice that fits nothing is bad usage.
+pub(crate) fn select(plan: &Plan, choice: Choice<'_>, root: &Path) -> anyhow::Result<Selection> {
+    Ok(Selection::of(plan, choice, root).map_err(|e| Failure::Usage(e.to_string()))?)
 }
 
 /// Puts a folder of recordings in place of the pipeline's datasets.
@@ -138,6 +151,7 @@ fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) {
         name: name.to_owned(),
         role: Role::Speech,
         shards: 1,
+        shard_bytes: None,
         rows: 0,
         source: serde_json::json!({"kind": "folder", "folder": folder}),
         licence: String::new(),

@@ -1,11 +1,14 @@
 //! The whole recipe over a pipeline: the data stages, then the steps of the run.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use slam_pipeline::run::RunStep;
 use slam_pipeline::{Plan, RunFile};
 
 use crate::prepare_data::Common;
+use crate::root::Root;
 use crate::run;
 use crate::steps::Runner;
 use crate::worker::Programs;
@@ -27,7 +30,7 @@ pub(crate) struct Recipe<'a> {
 impl Recipe<'_> {
     /// Makes the shards that are not there; returns how many were made and how many were kept.
     pub(crate) fn data(&self, plan: &Plan) -> anyhow::Result<(usize, usize)> {
-        let settings = self.common.settings(&self.file.data, self.programs.clone());
+        let settings = self.common.settings(&Root::at(&self.file.data), self.programs.clone());
         run::check_root(&self.file.data)?;
         let (mut made, mut kept) = (0, 0);
         for stage in &plan.stages {
@@ -36,6 +39,20 @@ impl Recipe<'_> {
             kept += totals.kept;
         }
         Ok((made, kept))
+    }
+
+    /// Pulls the shards that steps read, where the data root mirrors an object store.
+    fn pull<'a>(
+        &self,
+        plan: &Plan,
+        steps: impl Iterator<Item = &'a RunStep>,
+    ) -> anyhow::Result<()> {
+        let root = Root::at(&self.file.data);
+        let mut named = BTreeSet::new();
+        steps.for_each(|step| paths(&step.request, &mut named));
+        let units = plan.stages.iter().flat_map(|s| &s.units).map(|u| u.output.clone());
+        let read = units.filter(|output| named.contains(&root.folder.join(output))).collect();
+        if root.store.is_some() { root.pull(&self.programs.slam, read) } else { Ok(()) }
     }
 
     /// Carries out the run's steps that `chosen` takes; returns the report's table and how many steps had
@@ -56,6 +73,7 @@ impl Recipe<'_> {
         let (mut table, mut worked) = (String::new(), 0);
         let steps = self.file.steps(plan, self.run);
         runner.check(&steps)?;
+        self.pull(plan, steps.iter().filter(|s| chosen(s)))?;
         for step in steps.iter().filter(|s| chosen(s)) {
             let done = runner.run(step)?;
             if step.command == "report" {
@@ -65,5 +83,15 @@ impl Recipe<'_> {
             }
         }
         Ok((table, worked))
+    }
+}
+
+/// Every text of a request that may be a path.
+fn paths(value: &Value, out: &mut BTreeSet<PathBuf>) {
+    match value {
+        Value::String(text) => drop(out.insert(PathBuf::from(text))),
+        Value::Array(items) => items.iter().for_each(|v| paths(v, out)),
+        Value::Object(fields) => fields.values().for_each(|v| paths(v, out)),
+        _ => {}
     }
 }

@@ -1,15 +1,16 @@
 //! Carries out stages of a plan with an executor and checks what was quarantined.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::bail;
 use slam_dataset::receipt::ShardState;
-use slam_dataset::work::WorkList;
+use slam_dataset::work::{Quarantined, WorkList};
 use slam_dataset::{Event, Receipt};
-use slam_pipeline::StagePlan;
 use slam_pipeline::executor::{Executor, Local};
+use slam_pipeline::{Plan, Selection, StagePlan};
 
 use crate::exit::Failure;
 use crate::interrupt;
@@ -26,10 +27,6 @@ pub(crate) struct Settings {
     pub(crate) arguments: Vec<String>,
     /// Worker processes at once.
     pub(crate) jobs: usize,
-    /// Which shards, or all.
-    pub(crate) shards: Option<Vec<u32>>,
-    /// Redo shards that are done.
-    pub(crate) force: bool,
     /// The share of inputs that may be quarantined.
     pub(crate) max_bad_fraction: f64,
     /// Events as JSON lines.
@@ -46,25 +43,68 @@ pub(crate) struct Totals {
     rows: u64,
     quarantined: u64,
     audio_seconds: f64,
+    /// The first few inputs that were left out.
+    first: Vec<Quarantined>,
 }
+
+/// Inputs that a message names of those that were left out.
+const NAMED: usize = 5;
 
 /// Makes the shards of a stage that are not there yet.
 pub(crate) fn stage(plan: &StagePlan, settings: &Settings) -> anyhow::Result<Totals> {
-    let chosen = |i: &usize| {
-        let index = plan.units[*i].shard.index;
-        settings.shards.as_ref().is_none_or(|s| s.contains(&index))
-    };
-    let pending: Vec<usize> = if settings.force {
-        (0..plan.units.len()).filter(chosen).collect()
-    } else {
-        plan.pending(&settings.root).into_iter().filter(chosen).collect()
-    };
+    let all: Vec<usize> = (0..plan.units.len()).collect();
+    units(plan, &all, Redo::Undone, settings)
+}
+
+/// Which of the chosen shards are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redo {
+    /// Those that are not done.
+    Undone,
+    /// All of them.
+    All,
+}
+
+/// Makes chosen shards of a selection, stage by stage, after what they need.
+pub(crate) fn selection(
+    plan: &Plan,
+    selection: &Selection,
+    redo: Redo,
+    settings: &Settings,
+) -> anyhow::Result<Totals> {
+    let needed: usize = selection.needed.iter().map(Vec::len).sum();
+    if needed > 0 && !settings.json {
+        eprintln!("{needed} more shards are needed as inputs and made first");
+    }
+    let mut sum = Totals::default();
+    for (i, stage) in plan.stages.iter().enumerate() {
+        for (chosen, redo) in [(&selection.needed[i], Redo::Undone), (&selection.chosen[i], redo)] {
+            if !chosen.is_empty() {
+                let totals = units(stage, chosen, redo, settings)?;
+                sum.made += totals.made;
+                sum.kept += totals.kept;
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// Makes chosen shards of a stage.
+fn units(
+    plan: &StagePlan,
+    chosen: &[usize],
+    redo: Redo,
+    settings: &Settings,
+) -> anyhow::Result<Totals> {
+    let undone = plan.pending(&settings.root);
+    let pending: Vec<usize> =
+        chosen.iter().copied().filter(|i| redo == Redo::All || undone.contains(i)).collect();
     let name = format!("{} {}", plan.stage, plan.dataset);
     let started = Instant::now();
     if !pending.is_empty() {
         execute(&name, plan, settings, &pending)?;
     }
-    let totals = count(plan, settings, &pending);
+    let totals = count(plan, settings, chosen, pending.len());
     check_quarantine(&name, plan, settings, &totals)?;
     if !pending.is_empty() && !settings.json {
         let hours = if totals.audio_seconds > 0.0 {
@@ -108,17 +148,25 @@ fn execute(
         tries: 2,
     };
     let mut progress = Progress::new(name, pending.len() as u64, settings.json);
-    let mut done = 0.0;
+    let (mut done, mut so_far) = (0.0, Totals::default());
+    let mut stopped = false;
     let report = executor.run(&list, pending, interrupt::flag(), &mut |event| {
         if settings.json {
             progress.event(&event);
         }
-        if matches!(event, Event::Done { .. }) {
-            done += 1.0;
-            progress.set(done, pending.len() as f64, "shards", "");
-        }
+        let Event::Done { receipt, .. } = event else { return ControlFlow::Continue(()) };
+        done += 1.0;
+        progress.set(done, pending.len() as f64, "shards", "");
+        so_far.add(&receipt);
+        // A run that is mostly broken is not carried on for days before it says so.
+        stopped |= so_far.too_bad(done / pending.len() as f64, settings.max_bad_fraction);
+        if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     progress.close();
+    if stopped && done < pending.len() as f64 {
+        eprintln!("{name}: stopped after {done} of {} shards", pending.len());
+        check_quarantine(name, plan, settings, &so_far)?;
+    }
     if report.interrupted || interrupt::flag().load(Ordering::Relaxed) {
         return Err(Failure::Interrupted(format!(
             "interrupted during {name}; finished shards are kept, run the same command again to go on"
@@ -136,18 +184,31 @@ fn execute(
     );
 }
 
-fn count(plan: &StagePlan, settings: &Settings, pending: &[usize]) -> Totals {
-    let mut totals = Totals { made: pending.len(), ..Default::default() };
+fn count(plan: &StagePlan, settings: &Settings, chosen: &[usize], made: usize) -> Totals {
+    let mut totals = Totals { made, kept: chosen.len() - made, ..Default::default() };
     for state in plan.states(&settings.root) {
         if let ShardState::Done(receipt) = state {
-            totals.kept += 1;
-            totals.rows += receipt.rows;
-            totals.quarantined += receipt.quarantined;
-            totals.audio_seconds += receipt.totals.get("audio_seconds").copied().unwrap_or(0.0);
+            totals.add(&receipt);
         }
     }
-    totals.kept -= totals.kept.min(totals.made);
     totals
+}
+
+impl Totals {
+    fn add(&mut self, receipt: &Receipt) {
+        self.rows += receipt.rows;
+        self.quarantined += receipt.quarantined;
+        self.audio_seconds += receipt.totals.get("audio_seconds").copied().unwrap_or(0.0);
+        let room = NAMED.saturating_sub(self.first.len());
+        self.first.extend(receipt.first_quarantined.iter().take(room).cloned());
+    }
+
+    /// Whether more than a share of the inputs was left out, even if all of the shards that are still to come,
+    /// as large as those that are there, were without fault.
+    fn too_bad(&self, share_done: f64, limit: f64) -> bool {
+        let inputs = (self.rows + self.quarantined) as f64 / share_done;
+        self.quarantined > 0 && self.quarantined as f64 > limit * inputs
+    }
 }
 
 fn check_quarantine(
@@ -156,25 +217,20 @@ fn check_quarantine(
     settings: &Settings,
     totals: &Totals,
 ) -> anyhow::Result<()> {
-    let inputs = totals.rows + totals.quarantined;
-    let fraction = totals.quarantined as f64 / inputs.max(1) as f64;
-    if totals.quarantined == 0 || fraction <= settings.max_bad_fraction {
+    if !totals.too_bad(1.0, settings.max_bad_fraction) {
         return Ok(());
     }
-    let first: Vec<_> = plan
-        .units
-        .iter()
-        .map(|u| settings.root.join(&u.output))
-        .filter(|p| matches!(Receipt::read(p), Ok(Some(r)) if r.quarantined > 0))
-        .take(3)
-        .map(|p| Receipt::quarantine_path_of(&p).display().to_string())
-        .collect();
+    let inputs = totals.rows + totals.quarantined;
+    let first: Vec<_> = totals.first.iter().map(|q| format!("{}: {}", q.source, q.error)).collect();
     Err(Failure::Quarantined(format!(
-        "{name}: {} of {inputs} inputs ({:.1} %) were left out, more than --max-bad-fraction {}; see {}",
+        "{name}: {} of {inputs} inputs ({:.1} %) were left out, more than --max-bad-fraction {}; the first: {}; \
+         all are in the quarantine table: cargo xtask shards show {} --quarantine --data {}",
         totals.quarantined,
-        100.0 * fraction,
+        100.0 * totals.quarantined as f64 / inputs as f64,
         settings.max_bad_fraction,
-        first.join(", ")
+        first.join("; "),
+        plan.dataset,
+        settings.root.display()
     ))
     .into())
 }

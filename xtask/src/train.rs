@@ -10,6 +10,7 @@ use crate::exit::Failure;
 use crate::predict;
 use crate::prepare_data::{Common, pipeline_path};
 use crate::recipe::Recipe;
+use crate::root::{Data, Root};
 use crate::worker::Programs;
 
 /// Pre-train, optimise preferences, score and report within a budget.
@@ -33,9 +34,12 @@ pub(crate) struct Arguments {
     /// The pipeline: a name in pipelines/ or a file
     #[arg(long, default_value = "demo", conflicts_with = "resume")]
     pipeline: String,
-    /// The data root
+    /// The data root: a folder, or s3://BUCKET/FOLDER, gs://, az://, http(s)://
     #[arg(long, default_value = "data", conflicts_with = "resume")]
     data: PathBuf,
+    /// With an object store: the local folder that mirrors what is needed of it
+    #[arg(long, value_name = "DIR", default_value = "data-mirror", conflicts_with = "resume")]
+    cache: PathBuf,
     /// The run's folder [default: runs/ and the pipeline's name]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     run: Option<PathBuf>,
@@ -61,6 +65,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let plan = Plan::of(&file.pipeline)?;
+    let programs = Programs::worker_alone(&arguments.common.device)?;
+    Root::at(&file.data).sync(&programs.slam, &plan)?;
     let missing: Vec<_> = plan
         .stages
         .iter()
@@ -72,13 +78,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             missing.len(),
             file.data.join(first).display(),
             arguments.pipeline,
-            file.data.display()
+            Root::at(&file.data).name()
         );
     }
     let recipe = Recipe {
         file: &file,
         common: &arguments.common,
-        programs: Programs::worker_alone(&arguments.common.device)?,
+        programs,
         run: &run,
         resume: format!("cargo xtask train --resume {}", run.display()),
     };
@@ -112,5 +118,6 @@ fn start(arguments: &Arguments) -> anyhow::Result<(RunFile, PathBuf)> {
         pipeline.set_training_budget(&budget);
     }
     let run = arguments.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(&pipeline.name));
-    Ok((RunFile { pipeline, data: arguments.data.clone(), notice: None }, run))
+    let data = Data { data: arguments.data.clone(), cache: arguments.cache.clone() };
+    Ok((RunFile { pipeline, data: Root::of(&data)?.folder, notice: None }, run))
 }

@@ -29,6 +29,12 @@ impl Key {
         Ok(Self(hasher.finalize().to_hex().to_string()))
     }
 
+    /// A digest that is already made.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn of_digest(digest: blake3::Hash) -> Self {
+        Self(digest.to_hex().to_string())
+    }
+
     /// The key of a unit of work: `blake3(stage, version, canonical parameters, input keys)`.
     ///
     /// Each part is preceded by its length, so that no two different lists of parts hash alike.

@@ -24,6 +24,9 @@ pub mod schema;
 #[cfg(feature = "parquet")]
 pub mod shard;
 
+#[cfg(feature = "object-store")]
+pub mod store;
+
 #[cfg(feature = "parquet")]
 pub use {arrow, parquet};
 

@@ -1,11 +1,34 @@
 //! Publication of a file in one step: temporary file, fsync, rename, fsync of the folder.
 //!
-//! A crash at any instant leaves the old file or the new one. Temporary files of a process that died are
-//! named so that the next writer of the same file replaces them.
+//! A crash at any instant leaves the old file or the new one. Temporary files carry the host and the process
+//! that write them, so that the next writer of the same file removes what dead ones left.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A temporary file of another host, whose processes cannot be asked after, is litter after this time.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// This machine's name, for receipts and temporary files.
+pub fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let named = fs::read_to_string("/proc/sys/kernel/hostname")
+            .ok()
+            .or_else(|| std::env::var("HOSTNAME").or_else(|_| std::env::var("COMPUTERNAME")).ok());
+        let name: String = named
+            .unwrap_or_default()
+            .trim()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
+            .take(64)
+            .collect();
+        if name.is_empty() { "unknown".to_owned() } else { name }
+    })
+}
 
 /// A file that could not be published.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +72,17 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Makes the target's folder and picks a temporary name beside the target.
+    /// Makes the target's folder and picks a temporary name beside the target; what dead writers of the same
+    /// target left is removed.
     ///
     /// # Errors
     /// If the folder cannot be made.
     pub fn new(target: &Path) -> Result<Self, PublishError> {
         let folder = parent(target);
         fs::create_dir_all(folder).map_err(|e| PublishError::new(folder, e))?;
+        sweep(target);
         let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
+        name.push(format!(".{}.{}.tmp", host(), std::process::id()));
         Ok(Self { temporary: target.with_file_name(name), target: target.to_owned() })
     }
 
@@ -100,18 +125,24 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
 }
 
 /// Removes temporary files that dead processes left in a folder, for the file `target` only.
-pub fn sweep(target: &Path) {
+fn sweep(target: &Path) {
     let (Some(name), Ok(entries)) = (target.file_name(), fs::read_dir(parent(target))) else {
         return;
     };
     let prefix = format!("{}.", name.to_string_lossy());
     for entry in entries.flatten() {
         let found = entry.file_name().to_string_lossy().into_owned();
-        let Some(pid) = found.strip_prefix(&prefix).and_then(|r| r.strip_suffix(".tmp")) else {
-            continue;
+        let writer = found.strip_prefix(&prefix).and_then(|r| r.strip_suffix(".tmp"));
+        let Some((on, pid)) = writer.and_then(|w| w.rsplit_once('.')) else { continue };
+        let Ok(pid) = pid.parse::<u32>() else { continue };
+        let dead = if on == host() {
+            pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists()
+        } else {
+            let age =
+                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+            age.is_some_and(|age| age > ABANDONED)
         };
-        let alive = pid.parse::<u32>().is_ok_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
-        if !alive {
+        if dead {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -147,11 +178,25 @@ mod tests {
     fn sweep_removes_what_a_dead_process_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.parquet");
-        fs::write(dir.path().join("x.parquet.4294967294.tmp"), b"half").unwrap();
-        fs::write(dir.path().join("y.parquet.4294967294.tmp"), b"half").unwrap();
+        let on = |file: &str, host: &str, pid: u32| {
+            fs::write(dir.path().join(format!("{file}.{host}.{pid}.tmp")), b"half").unwrap();
+        };
+        // A dead process and this one's namesake; then another file's, another host's and a live process's.
+        on("x.parquet", host(), 4_294_967_294);
+        on("x.parquet", host(), std::process::id());
+        on("y.parquet", host(), 4_294_967_294);
+        on("x.parquet", "elsewhere.example", 7);
+        on("x.parquet", host(), 1);
         sweep(&path);
-        let left: Vec<_> =
-            fs::read_dir(dir.path()).unwrap().flatten().map(|e| e.file_name()).collect();
-        assert_eq!(left, ["y.parquet.4294967294.tmp"]);
+        let mut left: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().to_string_lossy().replace(host(), "here"))
+            .collect();
+        left.sort();
+        let mut kept = vec!["x.parquet.elsewhere.example.7.tmp", "y.parquet.here.4294967294.tmp"];
+        if Path::new("/proc/1").exists() {
+            kept.insert(1, "x.parquet.here.1.tmp");
+        }
+        assert_eq!(left, kept);
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::Key;
 use crate::name::ShardName;
 use crate::publish::{self, PublishError};
+use crate::work::{Quarantined, WorkUnit};
 
 /// What a finished unit of work leaves beside its shard, as `part-00017-of-00120.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,15 @@ pub struct Receipt {
     pub blake3: Key,
     /// Inputs left out; their rows are in the quarantine file beside the shard.
     pub quarantined: u64,
+    /// The first few of them, for messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_quarantined: Vec<Quarantined>,
+    /// Digest of the parameters alone: with `inputs` it tells why a shard is stale.
+    #[serde(default)]
+    pub params: Option<Key>,
+    /// Digest of the inputs' keys alone.
+    #[serde(default)]
+    pub inputs: Option<Key>,
     /// Figures of the stage, e.g. `audio_seconds`, `units`.
     #[serde(default)]
     pub totals: BTreeMap<String, f64>,
@@ -42,6 +52,12 @@ pub struct Receipt {
     pub tools: BTreeMap<String, String>,
     /// Wall time in seconds.
     pub seconds: f64,
+    /// The machine that made it.
+    #[serde(default)]
+    pub host: String,
+    /// When it was finished, in seconds since 1970.
+    #[serde(default)]
+    pub finished_at: u64,
 }
 
 /// What stands where a shard should be.
@@ -51,13 +67,31 @@ pub enum ShardState {
     Done(Box<Receipt>),
     /// Nothing, or a shard without a receipt.
     Missing,
-    /// Made from other inputs or parameters.
-    Stale,
+    /// Made from other inputs or parameters, as its receipt says.
+    Stale(Box<Receipt>),
     /// The receipt is unreadable, or the file is gone or of another size.
     Broken(String),
 }
 
 impl Receipt {
+    /// What sets the work that this receipt proves apart from `unit`, for people.
+    pub fn why_stale(&self, unit: &WorkUnit) -> String {
+        let mut why = Vec::new();
+        if (self.stage.as_str(), self.version) != (unit.stage.as_str(), unit.version) {
+            why.push(format!(
+                "made by {} version {}, now {} version {}",
+                self.stage, self.version, unit.stage, unit.version
+            ));
+        }
+        if self.params.as_ref().is_some_and(|p| *p != unit.params_digest()) {
+            why.push("its parameters changed".to_owned());
+        }
+        if self.inputs.as_ref().is_some_and(|i| *i != unit.inputs_digest()) {
+            why.push("its inputs changed".to_owned());
+        }
+        if why.is_empty() { "its parameters or inputs changed".to_owned() } else { why.join(", ") }
+    }
+
     /// Where the receipt of a shard's file lies.
     pub fn path_of(shard: &Path) -> PathBuf {
         shard.with_extension("json")
@@ -101,11 +135,23 @@ impl Receipt {
                     receipt.bytes
                 )),
                 Ok(_) if receipt.key == *key => ShardState::Done(Box::new(receipt)),
-                Ok(_) => ShardState::Stale,
+                Ok(_) => ShardState::Stale(Box::new(receipt)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => ShardState::Missing,
                 Err(e) => ShardState::Broken(e.to_string()),
             },
             Err(e) => ShardState::Broken(format!("unreadable receipt: {e}")),
+        }
+    }
+
+    /// The state of a shard in a mirror of an object store: its receipt alone proves it, the file may still be in
+    /// the store only.
+    pub fn state_in_mirror(shard: &Path, key: &Key) -> ShardState {
+        match (Self::state(shard, key), Self::read(shard)) {
+            (ShardState::Missing, Ok(Some(receipt))) if receipt.key == *key => {
+                ShardState::Done(Box::new(receipt))
+            }
+            (ShardState::Missing, Ok(Some(receipt))) => ShardState::Stale(Box::new(receipt)),
+            (state, _) => state,
         }
     }
 

@@ -6,13 +6,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::hash::Key;
+use crate::hash::{Key, canonical_json};
 use crate::name::ShardName;
 use crate::publish::{self, PublishError, Staged};
 use crate::receipt::Receipt;
@@ -57,6 +57,16 @@ impl WorkUnit {
     ) -> Self {
         let key = Key::of_work(stage, version, &params, inputs.iter().map(|i| &i.key));
         Self { stage: stage.to_owned(), version, shard, params, inputs, output, key }
+    }
+
+    /// A digest of the parameters alone.
+    pub fn params_digest(&self) -> Key {
+        Key::of_bytes(canonical_json(&self.params).as_bytes())
+    }
+
+    /// A digest of the inputs' keys alone.
+    pub fn inputs_digest(&self) -> Key {
+        Key::of_work("inputs", 0, &Value::Null, self.inputs.iter().map(|i| &i.key))
     }
 
     /// This unit's output as the input of another.
@@ -204,6 +214,9 @@ pub enum WorkError {
     Interrupted,
 }
 
+/// Inputs that a receipt names of those that were left out.
+const NAMED: usize = 3;
+
 /// Carries out one unit: runs the stage on a temporary file, publishes it, then its quarantine, then its
 /// receipt. The caller has decided that the unit must be done.
 ///
@@ -216,7 +229,6 @@ pub fn execute<E: std::error::Error>(
 ) -> Result<Receipt, WorkError> {
     let started = Instant::now();
     let target = context.root.join(&unit.output);
-    publish::sweep(&target);
     let staged = Staged::new(&target)?;
     let outcome = stage(staged.path()).map_err(|e| {
         if context.cancelled() {
@@ -262,10 +274,15 @@ pub fn execute<E: std::error::Error>(
         bytes,
         blake3,
         quarantined: outcome.quarantined.len() as u64,
+        first_quarantined: outcome.quarantined.into_iter().take(NAMED).collect(),
+        params: Some(unit.params_digest()),
+        inputs: Some(unit.inputs_digest()),
         totals: outcome.totals,
         device: context.device.clone(),
         tools: context.tools.clone(),
         seconds: started.elapsed().as_secs_f64(),
+        host: publish::host().to_owned(),
+        finished_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
     };
     receipt.write(&target)?;
     Ok(receipt)

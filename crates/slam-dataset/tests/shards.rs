@@ -11,7 +11,7 @@ use slam_dataset::schema::{
     BenchmarkPair, PreferencePair, Score, TokeniserInfo, UnitSequence, Utterance, Word,
 };
 use slam_dataset::shard::{self, Row, ShardReader};
-use slam_dataset::work::{self, Quarantined};
+use slam_dataset::work::{self, Input, Quarantined};
 use slam_dataset::{Context, Key, Outcome, Receipt, ShardName, WorkUnit};
 
 fn comes_back<T: Row + Clone + PartialEq + std::fmt::Debug>(rows: &[T]) {
@@ -152,7 +152,17 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
     assert_eq!(Receipt::state(&shard, &unit.key), ShardState::Done(Box::new(receipt.clone())));
     assert!(receipt.verify(&shard).unwrap());
     assert_eq!(shard::read::<Quarantined>(&Receipt::quarantine_path_of(&shard)).unwrap().len(), 1);
-    assert_eq!(Receipt::state(&shard, &Key::of_bytes(b"other")), ShardState::Stale);
+    assert_eq!((receipt.first_quarantined.len(), receipt.host.is_empty()), (1, false));
+    let other =
+        |params, inputs| WorkUnit::new("s", 1, unit.shard, params, inputs, unit.output.clone());
+    let input = Input { path: "x".into(), key: Key::of_bytes(b"x") };
+    for (changed, why) in [
+        (other(serde_json::json!({"a": 2}), vec![]), "its parameters changed"),
+        (other(unit.params.clone(), vec![input]), "its inputs changed"),
+    ] {
+        let ShardState::Stale(old) = Receipt::state(&shard, &changed.key) else { panic!("{why}") };
+        assert_eq!(old.why_stale(&changed), why);
+    }
     fs::write(&shard, b"x").unwrap();
     assert!(matches!(Receipt::state(&shard, &unit.key), ShardState::Broken(_)));
 }

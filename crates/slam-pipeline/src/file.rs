@@ -49,6 +49,9 @@ pub struct Dataset {
     /// How many shards to cut it into.
     #[serde(default = "one")]
     pub shards: u32,
+    /// Bytes of a corpus shard that is made of files, about [default: 256 MiB].
+    #[serde(default)]
+    pub shard_bytes: Option<u64>,
     /// Rows of a generated source, divided evenly over the shards.
     #[serde(default)]
     pub rows: u64,

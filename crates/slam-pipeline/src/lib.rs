@@ -14,6 +14,7 @@ pub mod indices;
 pub mod plan;
 pub mod predict;
 pub mod run;
+pub mod select;
 pub mod source;
 pub mod suite;
 
@@ -21,3 +22,4 @@ pub use data_manifest::DataManifest;
 pub use file::Pipeline;
 pub use plan::{Plan, StagePlan};
 pub use run::{RunFile, RunPlan};
+pub use select::Selection;

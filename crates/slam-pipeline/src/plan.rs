@@ -11,6 +11,19 @@ use slam_dataset::{Receipt, ShardName, WorkUnit};
 use crate::file::{Dataset, Pipeline, Role};
 use crate::source::{self, SourceError};
 
+/// A file in a data root that says which object store the root mirrors.
+pub const MIRROR: &str = ".store";
+
+/// What stands where a unit's shard should be; in a mirror of an object store its receipt alone counts.
+pub fn state(unit: &WorkUnit, root: &Path) -> ShardState {
+    let shard = root.join(&unit.output);
+    if root.join(MIRROR).is_file() {
+        Receipt::state_in_mirror(&shard, &unit.key)
+    } else {
+        Receipt::state(&shard, &unit.key)
+    }
+}
+
 /// Every stage of a pipeline over its datasets, in an order in which each finds its inputs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
@@ -34,7 +47,7 @@ pub struct StagePlan {
 impl StagePlan {
     /// What stands where each shard should be.
     pub fn states(&self, root: &Path) -> Vec<ShardState> {
-        self.units.iter().map(|u| Receipt::state(&root.join(&u.output), &u.key)).collect()
+        self.units.iter().map(|u| state(u, root)).collect()
     }
 
     /// Positions of the units that are not done.

@@ -14,8 +14,10 @@ mod generate;
 #[cfg(test)]
 mod pipelines;
 mod runs;
+mod show;
 mod signals;
 mod stages;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,9 +50,30 @@ enum Command {
         /// The data root
         #[arg(long, default_value = "data")]
         data: PathBuf,
+        /// The object store that the data root mirrors
+        #[arg(long)]
+        store: Option<String>,
         /// auto, cpu, cuda[:n] or wgpu[:n]
         #[arg(long, default_value = "auto")]
         device: String,
+    },
+    /// Move shards between a folder and the object store that it mirrors
+    Store {
+        /// What to do, as a JSON file
+        #[arg(long)]
+        request: PathBuf,
+    },
+    /// Print a shard's shape and some of its rows, one JSON object a line
+    Show {
+        /// The Parquet file
+        #[arg(long)]
+        shard: PathBuf,
+        /// The first row
+        #[arg(long, default_value_t = 0)]
+        from: usize,
+        /// How many
+        #[arg(long, default_value_t = 10)]
+        rows: usize,
     },
     /// Read the requests of a run's steps without carrying them out
     Check {
@@ -103,7 +126,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     signals::listen();
     let result = match arguments.command {
-        Command::Worker { plan, index, data, device } => stages::run(&plan, &index, &data, &device),
+        Command::Worker { plan, index, data, store, device } => {
+            stages::run(&plan, &index, &data, &device, store.as_deref())
+        }
+        Command::Store { request } => store::run(&request),
+        Command::Show { shard, from, rows } => show::run(&shard, from, rows),
         Command::Check { steps } => check::run(&steps),
         Command::CheckDevice { device } => check_device::run(&device),
         Command::Pretrain(r) => runs::pretrain(&r.request, &r.device),

@@ -4,15 +4,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use slam_dataset::store::{Store, StoreError};
 use slam_dataset::work::{self, Progress, WorkError, WorkList};
 use slam_dataset::{Context, Event, Receipt, WorkUnit, stage};
 
 use crate::exit::{Interrupted, Told};
 use crate::{device, signals};
 
-/// Carries out the units at `indices` of a work list, one after the other.
-pub(crate) fn run(plan: &Path, indices: &str, root: &Path, device: &str) -> anyhow::Result<()> {
+/// Carries out the units at `indices` of a work list, one after the other. With a store, `root` is its mirror: the
+/// unit's inputs are pulled, its shard is pushed.
+pub(crate) fn run(
+    plan: &Path,
+    indices: &str,
+    root: &Path,
+    device: &str,
+    store: Option<&str>,
+) -> anyhow::Result<()> {
     let list = WorkList::read(plan)?;
+    let store = store.map(Store::open).transpose()?;
     for index in parse_indices(indices)? {
         let Some(unit) = list.units.get(index) else {
             bail!("{} has {} units; there is no unit {index}", plan.display(), list.units.len());
@@ -35,13 +44,40 @@ pub(crate) fn run(plan: &Path, indices: &str, root: &Path, device: &str) -> anyh
             device: device::name_for(unit, device)?,
             tools: tools(),
         };
-        match execute(unit, &context) {
+        let result = match &store {
+            Some(store) => pull_inputs(unit, root, store)
+                .and_then(|()| execute(unit, &context))
+                .and_then(|receipt| {
+                    store.push_shard(root, &unit.output).map_err(|e| refuse(unit, &e))?;
+                    Ok(receipt)
+                }),
+            None => execute(unit, &context),
+        };
+        match result {
             Ok(receipt) => Event::Done { index, receipt: Box::new(receipt) }.print(),
             Err(WorkError::Interrupted) => return Err(Interrupted.into()),
             Err(e) => {
                 Event::Failed { index, message: e.to_string() }.print();
                 return Err(Told.into());
             }
+        }
+    }
+    Ok(())
+}
+
+fn refuse(unit: &WorkUnit, error: &StoreError) -> WorkError {
+    WorkError::Stage {
+        stage: unit.stage.clone(),
+        output: unit.output.clone(),
+        message: work::with_causes(error),
+    }
+}
+
+/// Inputs that are shards, as far as the mirror does not have them.
+fn pull_inputs(unit: &WorkUnit, root: &Path, store: &Store) -> Result<(), WorkError> {
+    for input in &unit.inputs {
+        if input.path.is_relative() && !root.join(&input.path).is_file() {
+            store.pull(root, &input.path).map_err(|e| refuse(unit, &e))?;
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! The bytes of a shard are a function of its rows and metadata alone: no clock, no map order.
 
+mod json;
 mod reader;
 mod writer;
 
@@ -16,6 +17,7 @@ use parquet::errors::ParquetError;
 
 use crate::publish::PublishError;
 
+pub use json::{Excerpt, excerpt};
 pub use reader::{ShardReader, read};
 pub use writer::{ShardWriter, write};
 

@@ -4,6 +4,7 @@ pub mod process;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,13 +34,13 @@ pub struct Report {
 /// Runs units of a work list.
 pub trait Executor {
     /// Runs the units at `indices` of the list at `list`, passing on what the workers say. Ends when every
-    /// unit is done or has failed, or soon after `cancel` is set.
+    /// unit is done or has failed, or soon after `cancel` is set or `on_event` breaks off; finished units stay.
     fn run(
         &self,
         list: &Path,
         indices: &[usize],
         cancel: &AtomicBool,
-        on_event: &mut dyn FnMut(Event),
+        on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Report;
 }
 
@@ -90,12 +91,12 @@ impl Local {
         &self,
         list: &Path,
         index: usize,
-        cancel: &AtomicBool,
+        stop: &dyn Fn() -> bool,
         events: &mpsc::Sender<Event>,
     ) -> End {
         let mut failed = None;
         let mut done = false;
-        let status = process::run(&mut self.command(list, index), cancel, &mut |event| {
+        let status = process::run_until(&mut self.command(list, index), stop, &mut |event| {
             match &event {
                 Event::Done { .. } => done = true,
                 Event::Failed { message, .. } => failed = Some(message.clone()),
@@ -118,24 +119,26 @@ impl Executor for Local {
         list: &Path,
         indices: &[usize],
         cancel: &AtomicBool,
-        on_event: &mut dyn FnMut(Event),
+        on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Report {
+        let broken_off = AtomicBool::new(false);
+        let stop = || cancel.load(Ordering::Relaxed) || broken_off.load(Ordering::Relaxed);
         let queue: Mutex<VecDeque<usize>> = Mutex::new(indices.iter().copied().collect());
         let failures = Mutex::new(Vec::new());
         let (events, said) = mpsc::channel();
         thread::scope(|scope| {
             for _ in 0..self.jobs.max(1).min(indices.len()) {
                 let events = events.clone();
-                let (queue, failures) = (&queue, &failures);
+                let (queue, failures, stop) = (&queue, &failures, &stop);
                 scope.spawn(move || {
-                    while !cancel.load(Ordering::Relaxed) {
+                    while !stop() {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                         let Some(index) = next else { break };
                         let mut message = None;
                         for _ in 0..self.tries.max(1) {
-                            match self.run_unit(list, index, cancel, &events) {
+                            match self.run_unit(list, index, stop, &events) {
                                 End::Done => message = None,
-                                End::Died(m) if !cancel.load(Ordering::Relaxed) => {
+                                End::Died(m) if !stop() => {
                                     tracing::warn!(index, "{m}");
                                     message = Some(m);
                                     continue;
@@ -144,7 +147,7 @@ impl Executor for Local {
                             }
                             break;
                         }
-                        if let (Some(message), false) = (message, cancel.load(Ordering::Relaxed)) {
+                        if let (Some(message), false) = (message, stop()) {
                             failures
                                 .lock()
                                 .unwrap_or_else(PoisonError::into_inner)
@@ -155,7 +158,9 @@ impl Executor for Local {
             }
             drop(events);
             for event in said {
-                on_event(event);
+                if on_event(event).is_break() {
+                    broken_off.store(true, Ordering::Relaxed);
+                }
             }
         });
         let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +211,10 @@ echo '{{"event":"done","index":'$7',"receipt":{{"stage":"s","version":1,"shard":
             Path::new("list"),
             &[0, 1, 2, 3],
             &AtomicBool::new(false),
-            &mut |e| done += usize::from(matches!(e, Event::Done { .. })),
+            &mut |e| {
+                done += usize::from(matches!(e, Event::Done { .. }));
+                ControlFlow::Continue(())
+            },
         );
         assert_eq!(done, 2);
         assert_eq!(report.failures.len(), 2);
@@ -228,8 +236,25 @@ echo '{{"event":"done","index":'$7',"receipt":{{"stage":"s","version":1,"shard":
                 thread::sleep(Duration::from_millis(300));
                 cancel.store(true, Ordering::Relaxed);
             });
-            local.run(Path::new("list"), &[0, 1, 2, 3, 4], &cancel, &mut |_| ())
+            local.run(Path::new("list"), &[0, 1, 2, 3, 4], &cancel, &mut |_| {
+                ControlFlow::Continue(())
+            })
         });
         assert!(report.interrupted && report.failures.is_empty());
+    }
+
+    #[test]
+    fn whoever_listens_can_break_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = r#"echo '{"event":"note","text":"mostly broken"}'; exec sleep 60"#;
+        let mut local = local(dir.path(), script);
+        local.jobs = 1;
+        let cancel = AtomicBool::new(false);
+        let mut said = 0;
+        let report = local.run(Path::new("list"), &[0, 1, 2], &cancel, &mut |_| {
+            said += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!((said, report), (1, Report::default()));
     }
 }

@@ -19,6 +19,18 @@ pub fn run(
     cancel: &AtomicBool,
     on_event: &mut dyn FnMut(Event),
 ) -> io::Result<ExitStatus> {
+    run_until(command, &|| cancel.load(Ordering::Relaxed), on_event)
+}
+
+/// As [`run`], asked to stop when `stop` says so.
+///
+/// # Errors
+/// If the program cannot be started.
+pub fn run_until(
+    command: &mut Command,
+    stop: &dyn Fn() -> bool,
+    on_event: &mut dyn FnMut(Event),
+) -> io::Result<ExitStatus> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     if let Some(out) = child.stdout.take() {
         let (lines, said) = mpsc::channel();
@@ -40,7 +52,7 @@ pub fn run(
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
-            if cancel.load(Ordering::Relaxed) && !told {
+            if !told && stop() {
                 told = true;
                 terminate(&child);
             }

@@ -1,0 +1,38 @@
+//! Corpus shards are read by the programs that people have: pyarrow, DuckDB, and Hugging Face `datasets`, which
+//! decodes the `audio` column. `SLAM_PYTHON` names the Python that has them; without it the test is skipped.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::process::Command;
+
+use slam_tests::tiny::Tiny;
+use slam_tests::{Said, workspace};
+
+#[test]
+fn pyarrow_duckdb_and_datasets_read_a_corpus_shard() {
+    let Ok(python) = std::env::var("SLAM_PYTHON") else {
+        eprintln!("skipped: SLAM_PYTHON names no Python with pyarrow, duckdb and datasets");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = Tiny::make(dir.path(), 12).unwrap();
+    let data = dir.path().join("data");
+    let said: Said = tiny.command(&data, &["prepare-data"]).output().unwrap().into();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = Command::new(&python)
+        .arg(workspace().join("tests/readers.py"))
+        .arg(data.join("tiny"))
+        .arg(&tiny.input)
+        .env("HF_HOME", dir.path().join("hf"))
+        .env("HF_HUB_OFFLINE", "1")
+        .output()
+        .unwrap();
+    let said = Said::from(output);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for reader in ["pyarrow", "duckdb", "datasets"] {
+        if said.stdout.contains(&format!("skipped {reader}")) {
+            eprintln!("skipped: {python} has no {reader}; pip install -r tests/requirements.txt");
+        } else {
+            assert!(said.stdout.contains(&format!("read by {reader}")), "{said:?}");
+        }
+    }
+}
