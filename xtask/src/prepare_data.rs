@@ -68,6 +68,9 @@ pub(crate) struct Arguments {
     /// Only these shards, e.g. 0-9,17
     #[arg(long)]
     shards: Option<String>,
+    /// Cut recordings longer than this by voice activity; 0 cuts none [default: 30 for folders of recordings]
+    #[arg(long, value_name = "SECONDS")]
+    max_seconds: Option<f64>,
     /// Redo shards that are done
     #[arg(long)]
     force: bool,
@@ -89,15 +92,19 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.input {
         take_folder(&mut pipeline, folder, arguments.dataset.as_deref());
     }
+    let root = Root::of(&arguments.data)?;
     let asked = arguments.dataset.as_deref();
     sources::settle(
         &mut pipeline,
         asked,
         &arguments.sources,
-        &arguments.data,
+        &root.folder,
         &common.device,
         common.json,
     )?;
+    if let Some(seconds) = arguments.max_seconds {
+        pipeline.datasets.iter_mut().for_each(|d| d.max_seconds = Some(seconds));
+    }
     let shards = match &arguments.shards {
         Some(text) => {
             Some(indices::parse(text).map_err(|e| Failure::Usage(format!("--shards: {e}")))?)
@@ -111,7 +118,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         shards: shards.as_deref(),
         force: arguments.force,
     };
-    let root = Root::of(&arguments.data)?;
     // What is no choice at all is said before anything is built.
     select(&plan, choice, &root.folder)?;
     let redo = if arguments.force { Redo::All } else { Redo::Undone };
@@ -152,6 +158,7 @@ fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) {
         role: Role::Speech,
         shards: 1,
         shard_bytes: None,
+        max_seconds: None,
         rows: 0,
         source: serde_json::json!({"kind": "folder", "folder": folder}),
         licence: String::new(),

@@ -1,23 +1,24 @@
 //! The ingest stage: one corpus shard of one unit of work.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 
-use rayon::prelude::*;
-use slam_audio::{AudioError, RATE_HZ, ResampleError, flac};
+use slam_audio::RATE_HZ;
 use slam_dataset::schema::Utterance;
 use slam_dataset::shard::{ShardError, ShardWriter};
 use slam_dataset::work::{Progress, Quarantined, WorkError, with_causes};
 use slam_dataset::{Context, Outcome, WorkUnit, stage};
 
+use crate::in_order::{self, Results};
+use crate::render;
 use crate::source::{
-    IngestParams, Item, Refused, Sound, SourceError, Speaker, SpeechError, UnitFile, UnitFiles,
+    IngestParams, Item, Refused, SourceError, Speaker, SpeechError, UnitFile, UnitFiles,
 };
 
-/// Items decoded at once before their rows are written: bounds memory, fills the cores.
-const BATCH: usize = 32;
+pub use crate::render::RowError;
+
+/// Progress is told every so many items.
+const STEP: f64 = 32.0;
 
 /// A shard that could not be ingested.
 #[derive(Debug, thiserror::Error)]
@@ -47,39 +48,6 @@ pub enum IngestError {
     Interrupted,
 }
 
-/// One utterance that could not be had; it goes to quarantine.
-#[derive(Debug, thiserror::Error)]
-pub enum RowError {
-    /// The file cannot be read.
-    #[error("failed to read: {0}")]
-    Io(#[from] io::Error),
-    /// It is no usable audio.
-    #[error(transparent)]
-    Audio(#[from] AudioError),
-    /// Its rate is no recording's.
-    #[error(transparent)]
-    Resample(#[from] ResampleError),
-    /// The text cannot be spoken.
-    #[error(transparent)]
-    Speech(#[from] SpeechError),
-    /// A part of a recording that it does not have.
-    #[error("the recording has {seconds:.3} s; it has no part from {start} s to {}", .end.map_or("its end".to_owned(), |e| format!("{e} s")))]
-    Span {
-        /// The recording's length.
-        seconds: f64,
-        /// Where the part begins.
-        start: f64,
-        /// Where it ends.
-        end: Option<f64>,
-    },
-    /// A text in a source that has nothing that speaks.
-    #[error("the source has texts and no engine")]
-    NoEngine,
-    /// Longer than a row can say.
-    #[error("{0} samples are more than an utterance may have (74 hours); cut the file")]
-    TooLong(usize),
-}
-
 /// Makes one corpus shard.
 ///
 /// # Errors
@@ -103,101 +71,48 @@ pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
         outcome: Outcome::default(),
         samples: 0,
     };
-    let (mut stream, mut done) = (items.stream, 0.0);
-    loop {
-        let batch: Vec<_> = stream.by_ref().take(BATCH).collect();
-        if batch.is_empty() {
-            return shard.finish();
+    let max_samples = match params.max_seconds {
+        Some(seconds) => (seconds.max(1.0) * f64::from(RATE_HZ)) as usize,
+        None => usize::MAX,
+    };
+    let mut done = 0.0;
+    let work = |item, results: &Results<_>| render(item, speaker.as_ref(), max_samples, results);
+    in_order::run(rayon::current_num_threads(), items.stream, work, |result| {
+        if let Some(row) = result {
+            return Ok(shard.add(row?)?);
         }
-        done += batch.len() as f64;
-        let rows: Vec<_> =
-            batch.into_par_iter().map(|item| render(item, speaker.as_ref())).collect();
-        for row in rows {
-            shard.add(row?)?;
+        done += 1.0;
+        if done % STEP == 0.0 || done == total {
+            (context.progress)(Progress { done, total, unit: "rows" });
         }
-        (context.progress)(Progress { done, total, unit: "rows" });
-        if context.cancelled() {
-            return Err(IngestError::Interrupted);
-        }
-    }
+        if context.cancelled() { Err(IngestError::Interrupted) } else { Ok(()) }
+    })?;
+    shard.finish()
 }
 
-/// An item as a row, or as what goes to quarantine in its place.
+/// A row, or what goes to quarantine, or what ends the shard.
+type Rendered = Result<Result<Utterance, Refused>, IngestError>;
+
+/// Gives an item's rows, or what goes to quarantine in their place. A recording that fails in its midst has both.
 fn render(
     item: Result<Item, Refused>,
     speaker: Option<&Speaker>,
-) -> Result<Result<Utterance, Refused>, IngestError> {
+    max_samples: usize,
+    results: &Results<Rendered>,
+) {
     let item = match item {
         Ok(item) => item,
-        Err(refused) => return Ok(Err(refused)),
+        Err(refused) => return drop(results.push(Ok(Err(refused)))),
     };
     let (id, origin) = (item.id.clone(), item.origin.clone());
-    match utterance(item, speaker) {
-        Ok(row) => Ok(Ok(row)),
+    let mut emit = |row| results.push(Ok(Ok(row)));
+    let result = match render::render(item, speaker, max_samples, &mut emit) {
+        Ok(()) => return,
         // The program itself does not work: no row would.
         Err(RowError::Speech(e)) if e.concerns_all() => Err(IngestError::Speech(e)),
         Err(e) => Ok(Err(Refused { id, origin, error: with_causes(&e) })),
-    }
-}
-
-/// An item as a row. A 16 kHz mono 16-bit FLAC file passes through byte for byte.
-fn utterance(item: Item, speaker: Option<&Speaker>) -> Result<Utterance, RowError> {
-    let Item { id, origin, split, speaker: voice, text, words, sound, activity: _, span } = item;
-    let path = file_name(if matches!(sound, Sound::File(_)) { &origin } else { &id });
-    let (bytes, recorded) = match sound {
-        Sound::File(path) => (fs::read(path)?, true),
-        Sound::Bytes(bytes) => (bytes, true),
-        Sound::Text { text, voice } => {
-            (speaker.ok_or(RowError::NoEngine)?.speak(&text, &voice)?, false)
-        }
     };
-    let audio = slam_audio::decode_bytes(&bytes)?;
-    for warning in &audio.warnings {
-        tracing::warn!(file = origin, "{warning}");
-    }
-    let source_rate_hz = audio.rate_hz;
-    let passes = recorded
-        && span.is_none()
-        && audio.warnings.is_empty()
-        && flac::probe_mono16(&bytes) == Some((audio.samples.len() as u64, RATE_HZ));
-    let (flac, num_samples) = if passes {
-        (bytes, audio.samples.len())
-    } else {
-        let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
-        let samples = part_of(&samples, span)?;
-        (flac::encode(&slam_audio::to_pcm16(samples), RATE_HZ), samples.len())
-    };
-    Ok(Utterance {
-        id,
-        flac,
-        path,
-        num_samples: u32::try_from(num_samples).map_err(|_| RowError::TooLong(num_samples))?,
-        source_rate_hz,
-        split,
-        speaker: voice,
-        text,
-        words,
-    })
-}
-
-/// The samples of a part of a recording.
-fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], RowError> {
-    let Some((start, end)) = span else { return Ok(samples) };
-    let at = |seconds: f64| (seconds * f64::from(RATE_HZ)).round().max(0.0) as usize;
-    // Manifests round times: an end just behind the last sample is the last sample.
-    let last = end.map_or(samples.len(), |end| at(end).min(samples.len()));
-    let seconds = samples.len() as f64 / f64::from(RATE_HZ);
-    match samples.get(at(start)..last) {
-        Some(part) if !part.is_empty() => Ok(part),
-        _ => Err(RowError::Span { seconds, start, end }),
-    }
-}
-
-/// The name that players see: that of the file a row comes from, or of its id.
-fn file_name(name: &str) -> String {
-    let file = name.rsplit('/').next().unwrap_or(name);
-    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-    format!("{}.flac", stem.replace(['|', ' '], "_"))
+    results.push(result);
 }
 
 /// A shard being written.

@@ -6,7 +6,9 @@
 
 pub mod fetch;
 pub mod grammar;
+mod in_order;
 pub mod ingest;
+mod render;
 pub mod source;
 
 pub use ingest::{IngestError, ingest};

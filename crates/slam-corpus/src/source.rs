@@ -42,6 +42,9 @@ pub struct IngestParams {
     /// Of a source whose files hold rows: the i-th of so many equal parts of the rows of the unit's files.
     #[serde(default)]
     pub part: Option<(u64, u64)>,
+    /// Recordings longer than this many seconds are cut by voice activity; none where absent.
+    #[serde(default)]
+    pub max_seconds: Option<f64>,
     /// The input files, of a source that reads files.
     #[serde(default)]
     pub files: Vec<FileEntry>,

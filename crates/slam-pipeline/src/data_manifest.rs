@@ -182,6 +182,8 @@ impl DataManifest {
             name: self.name.clone(),
             role: self.role,
             shards: 1,
+            shard_bytes: None,
+            max_seconds: None,
             rows: self.place.is_none().then(|| self.rows.get().copied()).flatten().unwrap_or(0),
             source,
             licence: self.licence.clone(),

@@ -52,6 +52,9 @@ pub struct Dataset {
     /// Bytes of a corpus shard that is made of files, about [default: 256 MiB].
     #[serde(default)]
     pub shard_bytes: Option<u64>,
+    /// Recordings longer than this are cut by voice activity; 0 cuts none [default: 30 for recordings in folders].
+    #[serde(default)]
+    pub max_seconds: Option<f64>,
     /// Rows of a generated source, divided evenly over the shards.
     #[serde(default)]
     pub rows: u64,

@@ -125,6 +125,19 @@ fn output(stage: Stage, dataset: &str, tokeniser: Option<&str>, shard: ShardName
     path.join(format!("{shard}.{}", stage.extension))
 }
 
+/// Kinds of source whose recordings are as long as it came: chapters, books, whatever a folder holds.
+const RECORDINGS: [&str; 3] = ["folder", "librispeech", "libri-light"];
+/// How long a piece of these may be.
+const MAX_SECONDS: f64 = 30.0;
+
+/// What recordings are cut to, in seconds. Items of pairs and benchmarks are never cut.
+fn max_seconds(dataset: &Dataset) -> Option<f64> {
+    let kind = dataset.source.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let default = RECORDINGS.contains(&kind).then_some(MAX_SECONDS);
+    let seconds = dataset.max_seconds.or(default).filter(|s| *s > 0.0);
+    seconds.filter(|_| dataset.role == Role::Speech)
+}
+
 fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
     let stage = stage::INGEST;
     let name = |i: usize, n: usize| ShardName::new(i as u32, n as u32);
@@ -135,7 +148,11 @@ fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
     let units = if let Some(shards) = source::shards(dataset)? {
         let count = shards.len();
         let make = |(i, files): (usize, source::ShardFiles)| {
-            unit(name(i, count), files.params(), files.inputs)
+            let mut params = files.params();
+            if let (Some(seconds), Some(params)) = (max_seconds(dataset), params.as_object_mut()) {
+                params.insert("max_seconds".to_owned(), json!(seconds));
+            }
+            unit(name(i, count), params, files.inputs)
         };
         shards.into_iter().enumerate().map(make).collect()
     } else {

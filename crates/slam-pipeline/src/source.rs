@@ -1,5 +1,6 @@
 //! Sources on disk: which files there are, what they hold, and which go into one shard.
 
+mod expected;
 mod kinds;
 mod manifest;
 
@@ -170,6 +171,11 @@ pub(crate) fn checkpoint_files(folder: &Path) -> Result<Vec<Input>, SourceError>
     }
     files.sort();
     files.iter().map(|p| input(p)).collect()
+}
+
+/// Whether a file's name is that of a lossy format.
+fn is_lossy(path: &Path) -> bool {
+    has_ending(&path.to_string_lossy(), &["mp3", "ogg", "oga", "opus", "m4a", "aac"])
 }
 
 fn has_ending(name: &str, endings: &[&str]) -> bool {

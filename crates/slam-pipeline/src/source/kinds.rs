@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use slam_dataset::work::Input;
 
-use super::{SourceError, SourceFile, absolute, has_ending, is_audio, list, manifest};
+use super::{SourceError, SourceFile, absolute, expected, has_ending, is_audio, list, manifest};
 use crate::file::Dataset;
 
-/// Source bytes of one shard.
+/// Bytes of one shard, about; all of a dataset are of one size.
 pub(super) const SHARD_BYTES: u64 = 256 << 20;
 
 /// Fields of a source that only say which files there are; what the files hold is in their hashes.
@@ -132,16 +132,18 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
         return Err(SourceError::Empty { path: folder.into(), what });
     }
     let groups = grouped(files, kind.group);
-    let size = |group: &Vec<SourceFile>| group.iter().map(|f| f.bytes).sum::<u64>();
+    let shard_bytes = dataset.shard_bytes.unwrap_or(SHARD_BYTES).max(1);
+    let expect = |f: &SourceFile| expected::corpus_bytes(&f.path, f.bytes);
+    let size = |group: &Vec<SourceFile>| group.iter().map(expect).sum::<u64>();
     let asked = u64::from(dataset.shards.max(1));
     // A table of text is small; how many shards it gives, the pipeline says.
     let by_rows = kind.rows && groups.len() == 1 && asked > 1;
     let mut out = Vec::new();
-    for groups in into_shards(groups, size, SHARD_BYTES) {
+    for groups in into_shards(groups, size, shard_bytes) {
         let bytes: u64 = groups.iter().map(size).sum();
         let parts = match groups.len() {
             1 if by_rows => asked,
-            1 if kind.rows => bytes.div_ceil(2 * SHARD_BYTES).max(1),
+            1 if kind.rows => bytes.div_ceil(2 * shard_bytes).max(1),
             _ => 1,
         };
         let mut files = ShardFiles { source: source.clone(), ..ShardFiles::default() };
@@ -192,26 +194,23 @@ fn grouped(files: Vec<SourceFile>, group: fn(&str) -> &str) -> Vec<Vec<SourceFil
     groups
 }
 
-/// Cuts a list into shards of about `shard_bytes` of source each: a pure function of the list.
-pub(super) fn into_shards<T>(
-    items: Vec<T>,
-    size: impl Fn(&T) -> u64,
-    shard_bytes: u64,
-) -> Vec<Vec<T>> {
+/// Cuts a list into shards of about `shard_bytes` each, all about as large as each other: a pure function of the list.
+fn into_shards<T>(items: Vec<T>, size: impl Fn(&T) -> u64, shard_bytes: u64) -> Vec<Vec<T>> {
+    let sized: Vec<_> = items.into_iter().map(|item| (u128::from(size(&item)), item)).collect();
+    let total = sized.iter().map(|(bytes, _)| bytes).sum::<u128>().max(1);
+    let step = u128::from(shard_bytes);
+    let count = ((total + step / 2) / step).max(1);
     let mut shards: Vec<Vec<T>> = Vec::new();
-    let mut room = 0;
-    for item in items {
-        let bytes = size(&item);
+    let (mut before, mut last) = (0, None);
+    for (bytes, item) in sized {
+        // An item belongs where its middle is; a shard that would be empty is none.
+        let place = (2 * before + bytes) * count / (2 * total);
+        before += bytes;
         match shards.last_mut() {
-            Some(shard) if bytes <= room => {
-                room -= bytes;
-                shard.push(item);
-            }
-            _ => {
-                room = shard_bytes.saturating_sub(bytes);
-                shards.push(vec![item]);
-            }
+            Some(shard) if last == Some(place) => shard.push(item),
+            _ => shards.push(vec![item]),
         }
+        last = Some(place);
     }
     shards
 }
@@ -244,10 +243,7 @@ mod tests {
 
     #[test]
     fn shards_are_cut_by_bytes_and_groups_stay_whole() {
-        assert_eq!(
-            into_shards(vec![4, 3, 5, 9, 1], |&x| x, 7),
-            [vec![4, 3], vec![5], vec![9], vec![1]]
-        );
+        assert_eq!(into_shards(vec![4, 3, 5, 9, 1], |&x| x, 7), [vec![4, 3], vec![5], vec![9, 1]]);
     }
 
     #[test]

@@ -1,0 +1,266 @@
+//! Items of a source as rows of a corpus: decoded, resampled, cut, encoded.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use slam_audio::{AudioError, Decoder, Pieces, RATE_HZ, ResampleError, flac};
+use slam_dataset::schema::{Utterance, Word};
+
+use crate::source::{Item, Sound, Speaker, SpeechError};
+
+/// A file up to this size is read at once: it is decoded from memory, or passes through as it is.
+const SMALL_FILE: u64 = 4 << 20;
+
+/// One utterance that could not be had; it goes to quarantine.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The file cannot be read.
+    #[error("failed to read: {0}")]
+    Io(#[from] io::Error),
+    /// It is no usable audio.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+    /// Its rate is no recording's.
+    #[error(transparent)]
+    Resample(#[from] ResampleError),
+    /// The text cannot be spoken.
+    #[error(transparent)]
+    Speech(#[from] SpeechError),
+    /// A part of a recording that it does not have.
+    #[error("the recording has {seconds:.3} s; it has no part from {start} s to {}", .end.map_or("its end".to_owned(), |e| format!("{e} s")))]
+    Span {
+        /// The recording's length.
+        seconds: f64,
+        /// Where the part begins.
+        start: f64,
+        /// Where it ends.
+        end: Option<f64>,
+    },
+    /// A text in a source that has nothing that speaks.
+    #[error("the source has texts and no engine")]
+    NoEngine,
+    /// Longer than a row can say.
+    #[error("{0} samples are more than an utterance may have (74 hours); cut the file")]
+    TooLong(usize),
+}
+
+/// Gives the rows of an item to `emit`, until it wants no more.
+///
+/// A recording of at most `max_samples` is one row; a 16 kHz mono 16-bit FLAC file that is whole passes through
+/// byte for byte. A longer recording is cut by voice activity: its rows' ids are the item's with `@` and the
+/// piece's first sample. Words go with the piece that they begin in; a text without times is in no piece.
+pub(crate) fn render(
+    item: Item,
+    speaker: Option<&Speaker>,
+    max_samples: usize,
+    emit: &mut dyn FnMut(Utterance) -> bool,
+) -> Result<(), RowError> {
+    let Item { id, origin, split, speaker: voice, text, words, sound, activity, span } = item;
+    let path = file_name(if matches!(sound, Sound::File(_)) { &origin } else { &id });
+    let row = Utterance { id, path, split, speaker: voice, text, words, ..Utterance::default() };
+    let bytes = match sound {
+        Sound::File(path) => match small_file(&path)? {
+            Some(bytes) => bytes,
+            None if span.is_none() => {
+                return pieces(Decoder::open(&path)?, row, &origin, max_samples, &activity, emit);
+            }
+            None => std::fs::read(&path)?,
+        },
+        Sound::Bytes(bytes) => bytes,
+        Sound::Text { text, voice } => {
+            let bytes = speaker.ok_or(RowError::NoEngine)?.speak(&text, &voice)?;
+            // A voice says it in one go; who cut it would cut what belongs together.
+            return whole(&bytes, row, &origin, None, emit);
+        }
+    };
+    if span.is_some() {
+        return whole(&bytes, row, &origin, span, emit);
+    }
+    if let Some((samples, RATE_HZ)) = flac::probe_mono16(&bytes)
+        && samples <= max_samples as u64
+        && flac::is_whole(&bytes)
+    {
+        let num_samples = samples as u32;
+        emit(Utterance { flac: bytes, num_samples, source_rate_hz: RATE_HZ, ..row });
+        return Ok(());
+    }
+    pieces(Decoder::from_bytes(bytes)?, row, &origin, max_samples, &activity, emit)
+}
+
+/// The content of a file that is small.
+fn small_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > SMALL_FILE {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(size as usize + 1);
+    file.take(SMALL_FILE + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= SMALL_FILE).then_some(bytes))
+}
+
+/// A recording in a stream, as one row or as pieces.
+fn pieces(
+    decoder: Decoder,
+    row: Utterance,
+    origin: &str,
+    max_samples: usize,
+    activity: &slam_audio::Activity,
+    emit: &mut dyn FnMut(Utterance) -> bool,
+) -> Result<(), RowError> {
+    let source_rate_hz = decoder.rate_hz();
+    let mut pieces = Pieces::new(decoder, max_samples, activity)?;
+    let mut next = pieces.next().transpose()?;
+    let mut cut = false;
+    while let Some(piece) = next {
+        next = pieces.next().transpose()?;
+        cut |= next.is_some() || piece.samples.len() as u64 != pieces.num_samples();
+        let num_samples = piece.samples.len();
+        let mut piece_row = if cut { part(&row, piece.start, num_samples) } else { row.clone() };
+        piece_row.flac = flac::encode(&slam_audio::to_pcm16(&piece.samples), RATE_HZ);
+        piece_row.num_samples =
+            u32::try_from(num_samples).map_err(|_| RowError::TooLong(num_samples))?;
+        piece_row.source_rate_hz = source_rate_hz;
+        if !emit(piece_row) {
+            return Ok(());
+        }
+    }
+    for warning in pieces.warnings().messages() {
+        tracing::warn!(file = origin, "{warning}");
+    }
+    Ok(())
+}
+
+/// What is known of a piece of a recording.
+fn part(row: &Utterance, start: u64, num_samples: usize) -> Utterance {
+    let rate = f64::from(RATE_HZ);
+    let from = start as f64 / rate;
+    let range = from..from + num_samples as f64 / rate;
+    let words: Option<Vec<Word>> = row.words.as_ref().map(|words| {
+        let within = words.iter().filter(|w| range.contains(&f64::from(w.start)));
+        let shift = |w: &Word| Word {
+            word: w.word.clone(),
+            start: (f64::from(w.start) - from) as f32,
+            end: (f64::from(w.end) - from) as f32,
+        };
+        within.map(shift).collect()
+    });
+    let text = words
+        .as_ref()
+        .map(|words| words.iter().map(|w| w.word.as_str()).collect::<Vec<_>>().join(" "));
+    let stem = row.path.strip_suffix(".flac").unwrap_or(&row.path);
+    Utterance {
+        id: format!("{}@{start:010}", row.id),
+        path: format!("{stem}@{start:010}.flac"),
+        text,
+        words,
+        ..row.clone()
+    }
+}
+
+/// A sound that is never cut, or a part of a recording, as one row.
+fn whole(
+    bytes: &[u8],
+    row: Utterance,
+    origin: &str,
+    span: Option<(f64, Option<f64>)>,
+    emit: &mut dyn FnMut(Utterance) -> bool,
+) -> Result<(), RowError> {
+    let audio = slam_audio::decode_bytes(bytes)?;
+    for warning in &audio.warnings {
+        tracing::warn!(file = origin, "{warning}");
+    }
+    let source_rate_hz = audio.rate_hz;
+    let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
+    let samples = part_of(&samples, span)?;
+    let num_samples = u32::try_from(samples.len()).map_err(|_| RowError::TooLong(samples.len()))?;
+    let flac = flac::encode(&slam_audio::to_pcm16(samples), RATE_HZ);
+    emit(Utterance { flac, num_samples, source_rate_hz, ..row });
+    Ok(())
+}
+
+/// The samples of a part of a recording.
+fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], RowError> {
+    let Some((start, end)) = span else { return Ok(samples) };
+    let at = |seconds: f64| (seconds * f64::from(RATE_HZ)).round().max(0.0) as usize;
+    // Manifests round times: an end just behind the last sample is the last sample.
+    let last = end.map_or(samples.len(), |end| at(end).min(samples.len()));
+    let seconds = samples.len() as f64 / f64::from(RATE_HZ);
+    match samples.get(at(start)..last) {
+        Some(part) if !part.is_empty() => Ok(part),
+        _ => Err(RowError::Span { seconds, start, end }),
+    }
+}
+
+/// The name that players see: that of the file a row comes from, or of its id.
+fn file_name(name: &str) -> String {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    format!("{}.flac", stem.replace(['|', ' '], "_"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn rows(bytes: Vec<u8>, max_seconds: usize, words: Option<Vec<Word>>) -> Vec<Utterance> {
+        let mut item = Item::new("b/x.flac", "b/x.flac", "train", Sound::Bytes(bytes));
+        item.words = words;
+        let mut out = Vec::new();
+        render(item, None, max_seconds * RATE_HZ as usize, &mut |row| {
+            out.push(row);
+            true
+        })
+        .unwrap();
+        out
+    }
+
+    /// Seconds of noise (1) and of silence (0).
+    fn recording(seconds: &[u8]) -> Vec<i16> {
+        let mut state = 1_u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 17) as i16 - 16_384
+        };
+        let second = |s: &u8| (0..RATE_HZ).map(|_| noise() * i16::from(*s)).collect::<Vec<_>>();
+        seconds.iter().flat_map(second).collect()
+    }
+
+    #[test]
+    fn a_short_flac_passes_byte_for_byte_and_a_damaged_one_does_not() {
+        let flac = flac::encode(&recording(&[1, 1]), RATE_HZ);
+        let whole = rows(flac.clone(), 30, None);
+        assert_eq!((whole.len(), whole[0].id.as_str(), &whole[0].flac), (1, "b/x.flac", &flac));
+        assert_eq!(whole[0].num_samples, 2 * RATE_HZ);
+        let mut damaged = flac.clone();
+        let end = damaged.len() - 20;
+        damaged[end] ^= 1;
+        assert!(rows(damaged, 30, None).iter().all(|r| r.flac != flac));
+    }
+
+    #[test]
+    fn a_long_recording_is_cut_and_its_words_go_with_their_pieces() {
+        let samples = recording(&[1, 1, 1, 0, 0, 1, 1, 1]);
+        let word = |word: &str, start: f32| Word { word: word.into(), start, end: start + 0.5 };
+        let words = vec![word("one", 1.0), word("two", 6.0)];
+        let pieces = rows(flac::encode(&samples, RATE_HZ), 5, Some(words));
+        assert!(pieces.len() > 1, "{}", pieces.len());
+        let mut texts = Vec::new();
+        for piece in &pieces {
+            let start: usize = piece.id.split_once('@').unwrap().1.parse().unwrap();
+            let audio = slam_audio::decode_bytes(&piece.flac).unwrap();
+            assert_eq!(audio.samples.len(), piece.num_samples as usize);
+            let expected = &samples[start..start + audio.samples.len()];
+            assert_eq!(slam_audio::to_pcm16(&audio.samples), expected, "{}", piece.id);
+            assert_eq!(piece.path, format!("x@{start:010}.flac"));
+            texts.extend(piece.text.clone().filter(|t| !t.is_empty()));
+            for w in piece.words.as_deref().unwrap() {
+                let there = w.start + start as f32 / RATE_HZ as f32;
+                assert!((there - if w.word == "one" { 1.0 } else { 6.0 }).abs() < 1e-4);
+            }
+        }
+        assert_eq!(texts, ["one", "two"]);
+    }
+}
