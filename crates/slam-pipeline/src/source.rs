@@ -1,5 +1,6 @@
 //! Sources on disk: which files there are, what they hold, and which go into one shard.
 
+mod hashes;
 mod kinds;
 mod manifest;
 
@@ -7,7 +8,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use slam_dataset::Key;
 use slam_dataset::work::Input;
 
@@ -106,15 +106,7 @@ fn list(
         return Err(SourceError::Empty { path: folder.to_owned(), what: what.to_owned() });
     }
     found.sort();
-    found
-        .into_par_iter()
-        .map(|(relative, path)| {
-            let read = |source| SourceError::Read { path: path.clone(), source };
-            let key = Key::of_file(&path).map_err(read)?;
-            let bytes = fs::metadata(&path).map_err(read)?.len();
-            Ok(SourceFile { relative, path, bytes, key })
-        })
-        .collect()
+    hashes::hashed(folder, found)
 }
 
 fn walk(
