@@ -84,7 +84,11 @@ impl Plan {
         let mut tokenised = Vec::new();
         for dataset in &pipeline.datasets {
             let corpus = plan.units(&dataset.name, stage::INGEST.name);
-            tokenised.push(unitise(pipeline, dataset, corpus, &fitted));
+            tokenised.push(if is_units(dataset) {
+                import_units(pipeline, dataset)?
+            } else {
+                unitise(pipeline, dataset, corpus, &fitted)
+            });
         }
         let mut last = Vec::new();
         for (dataset, units) in pipeline.datasets.iter().zip(&tokenised) {
@@ -145,7 +149,9 @@ fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
         let output = output(stage, &dataset.name, None, shard);
         WorkUnit::new(stage.name, stage.version, shard, params, inputs, output)
     };
-    let units = if let Some(shards) = source::shards(dataset)? {
+    let units = if is_units(dataset) {
+        vec![]
+    } else if let Some(shards) = source::shards(dataset)? {
         let count = shards.len();
         let make = |(i, files): (usize, source::ShardFiles)| {
             let mut params = files.params();
@@ -194,6 +200,31 @@ fn unitise(
         let inputs = std::iter::once(unit.as_input()).chain(fitted.iter().cloned()).collect();
         (params.clone(), inputs)
     })
+}
+
+/// Whether a dataset's source holds units already.
+fn is_units(dataset: &Dataset) -> bool {
+    dataset.source.get("kind").and_then(Value::as_str) == Some(source::UNITS)
+}
+
+/// Unit shards of files that hold units, one of each.
+fn import_units(pipeline: &Pipeline, dataset: &Dataset) -> Result<StagePlan, SourceError> {
+    let stage = stage::UNITISE;
+    let shards = source::shards(dataset)?.unwrap_or_default();
+    let count = shards.len() as u32;
+    let unit = |(i, files): (u32, source::ShardFiles)| {
+        let mut params = files.source;
+        if let Some(params) = params.as_object_mut() {
+            params.remove("kind");
+            params.insert("tokeniser".to_owned(), json!(pipeline.tokeniser.name));
+            params.entry("split").or_insert_with(|| json!("train"));
+        }
+        let shard = ShardName::new(i, count);
+        let output = output(stage, &dataset.name, Some(&pipeline.tokeniser.name), shard);
+        WorkUnit::new(stage.name, stage.version, shard, params, files.inputs, output)
+    };
+    let units = (0..).zip(shards).map(unit).collect();
+    Ok(StagePlan { dataset: dataset.name.clone(), stage: stage.name, units })
 }
 
 /// A benchmark is one shard: the sides of a pair may lie in different shards before it.
@@ -273,6 +304,25 @@ mod tests {
             };
             assert_eq!(keys(&x) == keys(&y), same, "{dataset} {stage}");
         }
+    }
+
+    #[test]
+    fn units_are_imported_as_they_are_and_not_ingested() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.jsonl", "b.parquet"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let mut p = pipeline(10);
+        p.datasets[1].source =
+            json!({"kind": "units", "folder": dir.path(), "k": 10, "units_per_second": 25.0});
+        let plan = Plan::of(&p).unwrap();
+        assert!(plan.units("p", "ingest").is_empty());
+        let units = plan.units("p", "unitise");
+        assert_eq!((units.len(), units[1].inputs.len()), (2, 1));
+        let expected =
+            json!({"tokeniser": "m", "k": 10, "units_per_second": 25.0, "split": "train"});
+        assert_eq!(units[0].params, expected);
+        assert_eq!(plan.units("p", "pair").len(), 2);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sources on disk: which files there are, what they hold, and which go into one shard.
 
 mod expected;
+mod hashes;
 mod kinds;
 mod manifest;
 
@@ -8,7 +9,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use slam_dataset::Key;
 use slam_dataset::work::Input;
 
@@ -16,7 +16,7 @@ use slam_dataset::work::Input;
 const EXTENSIONS: [&str; 11] =
     ["wav", "flac", "mp3", "ogg", "oga", "opus", "aif", "aiff", "aifc", "m4a", "aac"];
 
-pub use kinds::{ShardFiles, shards};
+pub use kinds::{ShardFiles, UNITS, shards};
 
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,15 +107,7 @@ fn list(
         return Err(SourceError::Empty { path: folder.to_owned(), what: what.to_owned() });
     }
     found.sort();
-    found
-        .into_par_iter()
-        .map(|(relative, path)| {
-            let read = |source| SourceError::Read { path: path.clone(), source };
-            let key = Key::of_file(&path).map_err(read)?;
-            let bytes = fs::metadata(&path).map_err(read)?.len();
-            Ok(SourceFile { relative, path, bytes, key })
-        })
-        .collect()
+    hashes::hashed(folder, found)
 }
 
 fn walk(

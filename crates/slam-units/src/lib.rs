@@ -5,6 +5,7 @@
 //! [`Tokeniser`] is all of it together and has an identity that every unit shard carries.
 
 pub mod features;
+pub mod import;
 pub mod kmeans;
 mod prefetch;
 pub mod slamkit;

@@ -4,14 +4,12 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use slam_dataset::schema::{TokeniserInfo, UnitSequence};
-use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
-use slam_dataset::work::{Quarantined, WorkError};
-use slam_dataset::{Context, Key, Outcome, WorkUnit, stage};
+use slam_dataset::schema::UnitSequence;
+use slam_dataset::shard::{ShardError, ShardReader};
 
 /// Which of slamkit's two forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,15 +21,12 @@ pub enum Form {
     Tokens,
 }
 
-/// A file that cannot be exported or imported.
+/// A file that cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum SlamkitError {
     /// A shard.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// Parameters that this stage does not understand.
-    #[error(transparent)]
-    Work(#[from] WorkError),
     /// The JSON lines.
     #[error("{path}: {source}")]
     File {
@@ -39,14 +34,6 @@ pub enum SlamkitError {
         path: PathBuf,
         /// Why.
         source: io::Error,
-    },
-    /// No line of the file can be used.
-    #[error("{path} holds no unit sequences; its first line: {message}")]
-    Nothing {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with the first line.
-        message: String,
     },
 }
 
@@ -162,82 +149,6 @@ pub fn export(shards: &[PathBuf], form: Form, path: &Path) -> Result<u64, Slamki
     }
     out.into_inner().map_err(io::IntoInnerError::into_error).map_err(file)?;
     Ok(rows)
-}
-
-/// What an import is told of the units, as the lines do not say it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImportParams {
-    /// The tokeniser's name.
-    pub tokeniser: String,
-    /// How many units it has.
-    pub k: u32,
-    /// Frames a second before deduplication.
-    pub units_per_second: f64,
-    /// The split of every row.
-    pub split: String,
-}
-
-impl ImportParams {
-    /// What stands for the unknown tokeniser: files that are imported under one name belong together.
-    pub fn info(&self) -> TokeniserInfo {
-        let Self { tokeniser, k, units_per_second, .. } = self;
-        let params = serde_json::json!({"name": tokeniser, "k": k, "rate": units_per_second});
-        TokeniserInfo {
-            identity: Key::of_work("imported-tokeniser", 1, &params, []),
-            name: tokeniser.clone(),
-            layer: None,
-            k: *k,
-            units_per_second: *units_per_second,
-        }
-    }
-}
-
-/// Makes a unit shard of a JSON-lines file. A line that is no sequence, or has a unit that the tokeniser
-/// does not, goes to quarantine.
-///
-/// # Errors
-/// If the file cannot be read, no line of it can be used, or the disk refuses.
-pub fn import(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, SlamkitError> {
-    let params: ImportParams = unit.params()?;
-    let path = unit.inputs.first().map(|i| context.path(i)).unwrap_or_default();
-    let file = |source| SlamkitError::File { path: path.clone(), source };
-    let reader = BufReader::new(File::open(&path).map_err(file)?);
-    let mut writer = ShardWriter::create(out, &params.info().to_metadata())?;
-    let mut outcome = Outcome::default();
-    let (mut units, mut frames) = (0, 0.0);
-    for (number, text) in reader.lines().enumerate() {
-        let text = text.map_err(file)?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let row = parse(&text, &params.split).and_then(|row| {
-            match row.units.iter().find(|u| u32::from(**u) >= params.k) {
-                Some(unit) => Err(format!("unit {unit} of a tokeniser with {}", params.k)),
-                None => Ok(row),
-            }
-        });
-        match row {
-            Ok(row) => {
-                units += row.units.len();
-                frames += row.durations.iter().map(|d| f64::from(*d)).sum::<f64>();
-                writer.push(row)?;
-            }
-            Err(error) => outcome.quarantined.push(Quarantined {
-                id: format!("line {}", number + 1),
-                source: path.display().to_string(),
-                stage: stage::UNITISE.name.to_owned(),
-                error,
-            }),
-        }
-    }
-    outcome.rows = writer.finish()?;
-    if let (0, Some(first)) = (outcome.rows, outcome.quarantined.first()) {
-        return Err(SlamkitError::Nothing { path, message: first.error.clone() });
-    }
-    outcome.totals.insert("units".to_owned(), units as f64);
-    outcome.totals.insert("audio_seconds".to_owned(), frames / params.units_per_second);
-    Ok(outcome)
 }
 
 #[cfg(test)]

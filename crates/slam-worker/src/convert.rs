@@ -108,8 +108,9 @@ pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
                 device: DeviceSpec::Cpu.to_string(),
                 tools: crate::stages::tools(),
             };
-            let receipt =
-                work::execute(&unit, &context, |out| slamkit::import(&unit, &context, out))?;
+            let receipt = work::execute(&unit, &context, |out| {
+                slam_units::import::import(&unit, &context, out)
+            })?;
             format!(
                 "{} rows in {}, {} lines quarantined",
                 receipt.rows,

@@ -108,6 +108,10 @@ fn execute(unit: &WorkUnit, context: &Context<'_>) -> Result<Receipt, WorkError>
         stage::FIT_KMEANS => {
             work::execute(unit, context, |out| slam_units::fit_kmeans(unit, context, out))
         }
+        // Units that were made elsewhere: their tokeniser is named, its features are not known.
+        stage::UNITISE if unit.params.get("features").is_none() => {
+            work::execute(unit, context, |out| slam_units::import::import(unit, context, out))
+        }
         stage::UNITISE => {
             work::execute(unit, context, |out| slam_units::unitise(unit, context, out))
         }

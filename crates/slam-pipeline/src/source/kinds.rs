@@ -14,6 +14,9 @@ pub(super) const SHARD_BYTES: u64 = 256 << 20;
 /// Fields of a source that only say which files there are; what the files hold is in their hashes.
 const OWN_FIELDS: [&str; 2] = ["folder", "subsets"];
 
+/// The kind of source that holds units already: nothing is ingested.
+pub const UNITS: &str = "units";
+
 /// The input of one shard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShardFiles {
@@ -56,6 +59,8 @@ struct Kind {
     left_out: &'static [&'static str],
     /// Whether files hold rows and may be cut.
     rows: bool,
+    /// Whether every file is a shard of its own.
+    alone: bool,
 }
 
 fn kind(name: &str) -> Kind {
@@ -65,6 +70,7 @@ fn kind(name: &str) -> Kind {
         group: |name| name,
         left_out: &[],
         rows: false,
+        alone: false,
     };
     let parquet = Kind {
         what: "Parquet files (*.parquet)",
@@ -94,6 +100,13 @@ fn kind(name: &str) -> Kind {
             what: "tables of text (*.tsv, *.csv, *.jsonl, *.parquet)",
             wanted: |name| has_ending(name, &["tsv", "csv", "jsonl", "parquet"]),
             ..parquet
+        },
+        UNITS => Kind {
+            what: "unit sequences (*.jsonl of slamkit, *.parquet)",
+            wanted: |name| has_ending(name, &["jsonl", "parquet"]),
+            rows: true,
+            alone: true,
+            ..audio
         },
         _ => audio,
     }
@@ -139,9 +152,11 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
     // A table of text is small; how many shards it gives, the pipeline says.
     let by_rows = kind.rows && groups.len() == 1 && asked > 1;
     let mut out = Vec::new();
-    for groups in into_shards(groups, size, shard_bytes) {
+    let limit = if kind.alone { 0 } else { shard_bytes };
+    for groups in into_shards(groups, size, limit) {
         let bytes: u64 = groups.iter().map(size).sum();
         let parts = match groups.len() {
+            _ if kind.alone => 1,
             1 if by_rows => asked,
             1 if kind.rows => bytes.div_ceil(2 * shard_bytes).max(1),
             _ => 1,

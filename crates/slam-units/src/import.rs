@@ -1,0 +1,229 @@
+//! Units that were made elsewhere: slamkit's JSON lines, and unit shards of this project.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::schema::{TokeniserInfo, UnitSequence};
+use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
+use slam_dataset::work::{Quarantined, WorkError};
+use slam_dataset::{Context, Key, Outcome, WorkUnit, stage};
+
+use crate::slamkit;
+
+/// A file that cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A shard.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// Parameters that this stage does not understand.
+    #[error(transparent)]
+    Work(#[from] WorkError),
+    /// The file.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A shard of another tokeniser than it is imported as.
+    #[error("{path}: {message}")]
+    Tokeniser {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        message: String,
+    },
+    /// No row of the file can be used.
+    #[error("{path} holds no unit sequences; its first line: {message}")]
+    Nothing {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the first line.
+        message: String,
+    },
+}
+
+/// What an import is told of the units, as the lines do not say it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportParams {
+    /// The tokeniser's name.
+    pub tokeniser: String,
+    /// How many units it has.
+    pub k: u32,
+    /// Frames a second before deduplication.
+    pub units_per_second: f64,
+    /// The split of every row.
+    pub split: String,
+}
+
+impl ImportParams {
+    /// What stands for the unknown tokeniser: files that are imported under one name belong together.
+    pub fn info(&self) -> TokeniserInfo {
+        let Self { tokeniser, k, units_per_second, .. } = self;
+        let params = serde_json::json!({"name": tokeniser, "k": k, "rate": units_per_second});
+        TokeniserInfo {
+            identity: Key::of_work("imported-tokeniser", 1, &params, []),
+            name: tokeniser.clone(),
+            layer: None,
+            k: *k,
+            units_per_second: *units_per_second,
+        }
+    }
+}
+
+/// Makes a unit shard of a file: a unit shard (`.parquet`), which keeps the identity of its tokeniser, or
+/// slamkit's JSON lines. A row that is no sequence, or has a unit that the tokeniser does not, goes to quarantine.
+///
+/// # Errors
+/// If the file cannot be read, no row of it can be used, or the disk refuses.
+pub fn import(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, ImportError> {
+    let params: ImportParams = unit.params()?;
+    let path = unit.inputs.first().map(|i| context.path(i)).unwrap_or_default();
+    if path.extension().is_some_and(|e| e == "parquet") {
+        let reader = ShardReader::<UnitSequence>::open(&path)?;
+        let tokeniser = |message| ImportError::Tokeniser { path: path.clone(), message };
+        let info = TokeniserInfo::from_metadata(reader.metadata()).map_err(tokeniser)?;
+        if (info.k, info.units_per_second) != (params.k, params.units_per_second) {
+            return Err(tokeniser(format!(
+                "its tokeniser '{}' has {} units at {} Hz; the source says k = {} and units_per_second = {}",
+                info.name, info.k, info.units_per_second, params.k, params.units_per_second
+            )));
+        }
+        let mut shard = Shard::create(out, &info, &path)?;
+        for row in reader {
+            let row = row?;
+            let id = row.id.clone();
+            shard.add(&id, Ok(row))?;
+        }
+        return shard.finish();
+    }
+    let file = |source| ImportError::File { path: path.clone(), source };
+    let reader = BufReader::new(File::open(&path).map_err(file)?);
+    let mut shard = Shard::create(out, &params.info(), &path)?;
+    for (number, text) in reader.lines().enumerate() {
+        let text = text.map_err(file)?;
+        if !text.trim().is_empty() {
+            let row = slamkit::parse(&text, &params.split);
+            shard.add(&format!("line {}", number + 1), row)?;
+        }
+    }
+    shard.finish()
+}
+
+/// A shard being written.
+struct Shard<'a> {
+    writer: ShardWriter<UnitSequence>,
+    info: &'a TokeniserInfo,
+    source: &'a Path,
+    outcome: Outcome,
+    units: usize,
+    frames: f64,
+}
+
+impl<'a> Shard<'a> {
+    fn create(out: &Path, info: &'a TokeniserInfo, source: &'a Path) -> Result<Self, ShardError> {
+        Ok(Self {
+            writer: ShardWriter::create(out, &info.to_metadata())?,
+            info,
+            source,
+            outcome: Outcome::default(),
+            units: 0,
+            frames: 0.0,
+        })
+    }
+
+    fn add(&mut self, id: &str, row: Result<UnitSequence, String>) -> Result<(), ShardError> {
+        let k = self.info.k;
+        let row = row.and_then(|row| match row.units.iter().find(|u| u32::from(**u) >= k) {
+            Some(unit) => Err(format!("unit {unit} of a tokeniser with {k}")),
+            None => Ok(row),
+        });
+        match row {
+            Ok(row) => {
+                self.units += row.units.len();
+                self.frames += row.durations.iter().map(|d| f64::from(*d)).sum::<f64>();
+                self.writer.push(row)
+            }
+            Err(error) => {
+                self.outcome.quarantined.push(Quarantined {
+                    id: id.to_owned(),
+                    source: self.source.display().to_string(),
+                    stage: stage::UNITISE.name.to_owned(),
+                    error,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(self) -> Result<Outcome, ImportError> {
+        let Self { writer, info, source, mut outcome, units, frames } = self;
+        outcome.rows = writer.finish()?;
+        if let (0, Some(first)) = (outcome.rows, outcome.quarantined.first()) {
+            let message = first.error.clone();
+            return Err(ImportError::Nothing { path: source.to_owned(), message });
+        }
+        outcome.totals.insert("units".to_owned(), units as f64);
+        outcome.totals.insert("audio_seconds".to_owned(), frames / info.units_per_second);
+        Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::sync::atomic::AtomicBool;
+
+    use serde_json::{Value, json};
+    use slam_dataset::work::Input;
+    use slam_dataset::{ShardName, shard};
+
+    use super::*;
+
+    fn run(root: &Path, name: &str, params: Value) -> Result<(Vec<UnitSequence>, Outcome), String> {
+        let input = Input { path: name.into(), key: Key::of_bytes(b"i") };
+        let (stage, out) = (stage::UNITISE, root.join(format!("{name}.out.parquet")));
+        let shard = ShardName::new(0, 1);
+        let unit =
+            WorkUnit::new(stage.name, stage.version, shard, params, vec![input], out.clone());
+        let cancel = AtomicBool::new(false);
+        let context = Context {
+            root,
+            cancel: &cancel,
+            progress: &|_| (),
+            device: "cpu".into(),
+            tools: BTreeMap::new(),
+        };
+        let outcome = import(&unit, &context, &out).map_err(|e| e.to_string())?;
+        Ok((shard::read(&out).unwrap(), outcome))
+    }
+
+    #[test]
+    fn lines_and_shards_become_unit_shards() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = "{\"units\": [3, 49], \"duration\": [2, 1], \"file_name\": \"a\"}\n\
+                     {\"file_name\": \"b\", \"audio_repr\": \"<Un3>\"}\n\
+                     {\"file_name\": \"c\", \"audio_repr\": \"<Un50>\"}\n";
+        fs::write(dir.path().join("x.jsonl"), lines).unwrap();
+        let params =
+            |k: u32| json!({"tokeniser": "t", "k": k, "units_per_second": 25.0, "split": "train"});
+        let (rows, outcome) = run(dir.path(), "x.jsonl", params(50)).unwrap();
+        assert_eq!((rows[0].units.clone(), rows[0].durations.clone()), (vec![3, 49], vec![2, 1]));
+        assert_eq!((rows[1].id.as_str(), rows.len()), ("b", 2));
+        assert_eq!(outcome.quarantined[0].id, "line 3");
+        // What was written is imported again as it is.
+        let (again, _) = run(dir.path(), "x.jsonl.out.parquet", params(50)).unwrap();
+        assert_eq!(again, rows);
+        let error = run(dir.path(), "x.jsonl.out.parquet", params(60)).unwrap_err();
+        assert!(error.contains("50 units") && error.contains("k = 60"), "{error}");
+        fs::write(dir.path().join("y.jsonl"), "no\n").unwrap();
+        assert!(run(dir.path(), "y.jsonl", params(50)).unwrap_err().contains("no unit sequences"));
+    }
+}
