@@ -26,7 +26,7 @@ pub use grammar::Grammar;
 pub use libri_light::LibriLight;
 pub use librispeech::LibriSpeech;
 pub use parquet::AudioParquet;
-pub use speaker::{Engine, Speaker, SpeechError, TTS_COMMAND};
+pub use speaker::{Engine, OpenAi, Speaker, SpeechError, TTS_COMMAND};
 pub use spoken_swag::SpokenSwag;
 pub use tts::Tts;
 

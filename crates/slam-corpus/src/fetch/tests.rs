@@ -76,12 +76,17 @@ fn answer(
     let mut pages = pages.lock().unwrap();
     let mut stream = stream;
     let Some(page) = pages.get_mut(&path) else {
-        return write!(stream, "HTTP/1.1 404 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        return write!(stream, "HTTP/1.1 404 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
     };
     let wanted = page.token.map(|token| format!("Bearer {token}"));
     if page.status != 200 || wanted.is_some_and(|w| header("authorization") != Some(w)) {
         let status = if page.status == 200 { 401 } else { page.status };
-        return write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        return write!(
+            stream,
+            "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
     }
     let first = range
         .and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
