@@ -21,6 +21,7 @@ mod shards;
 mod steps;
 mod test;
 mod train;
+mod units;
 mod worker;
 
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ enum Command {
     Import(convert::Import),
     /// List, check and rebuild shards
     Shards(shards::Arguments),
+    /// Parts of a tokeniser: fit k-means
+    Units(units::Arguments),
     /// Speed of a part of the project beside its peer in Python
     Bench(bench::Arguments),
     /// All tests of the project: the README's test command
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Export(a) => convert::export(&a),
         Command::Import(a) => convert::import(&a),
         Command::Shards(a) => shards::run(&a),
+        Command::Units(a) => units::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::Test(a) => test::run(&a),
     };

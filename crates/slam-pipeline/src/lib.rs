@@ -12,6 +12,7 @@ pub mod file;
 pub mod indices;
 pub mod plan;
 pub mod predict;
+mod preset;
 pub mod run;
 pub mod source;
 pub mod suite;

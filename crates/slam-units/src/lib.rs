@@ -6,6 +6,7 @@
 
 pub mod features;
 pub mod kmeans;
+mod lanes;
 mod prefetch;
 pub mod slamkit;
 mod stages;
