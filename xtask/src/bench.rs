@@ -42,6 +42,8 @@ enum Bench {
     Ingest(Options),
     /// Resampling to 16 kHz, against soxr (and torchaudio); the other steps of ingest alone
     Resample(Options),
+    /// Audio-seconds a second of HuBERT and k-means, against transformers
+    Units(Options),
     /// Tokens a second of pre-training, against transformers and torch's AdamW
     Train(Options),
 }
@@ -79,6 +81,14 @@ const INGEST: Target = Target {
     bench: "ingest",
     features: "",
     peer: "crates/slam-corpus/benches/ingest_peer.py",
+};
+
+const UNITS: Target = Target {
+    name: "units",
+    package: "slam-units",
+    bench: "units",
+    features: "",
+    peer: "crates/slam-units/benches/units_peer.py",
 };
 
 const TRAIN: Target = Target {
@@ -121,6 +131,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (target, options) = match &arguments.bench {
         Bench::Ingest(options) => (INGEST, options),
         Bench::Resample(options) => (RESAMPLE, options),
+        Bench::Units(options) => (UNITS, options),
         Bench::Train(options) => (TRAIN, options),
     };
     let folder = worker::workspace().join("target/bench").join(target.name);

@@ -23,6 +23,7 @@ mod sources;
 mod steps;
 mod test;
 mod train;
+mod units;
 mod worker;
 
 use std::process::ExitCode;
@@ -60,6 +61,8 @@ enum Command {
     Import(convert::Import),
     /// List, check and rebuild shards
     Shards(shards::Arguments),
+    /// Parts of a tokeniser: fit k-means
+    Units(units::Arguments),
     /// Speed of a part of the project beside its peer in Python
     Bench(bench::Arguments),
     /// All tests of the project: the README's test command
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Export(a) => convert::export(&a),
         Command::Import(a) => convert::import(&a),
         Command::Shards(a) => shards::run(&a),
+        Command::Units(a) => units::run(&a),
         Command::Bench(a) => bench::run(&a),
         Command::Test(a) => test::run(&a),
     };

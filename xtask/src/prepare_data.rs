@@ -150,7 +150,7 @@ pub(crate) fn select(plan: &Plan, choice: Choice<'_>, root: &Path) -> anyhow::Re
 }
 
 /// Puts a folder of recordings in place of the pipeline's datasets.
-fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) {
+pub(crate) fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) {
     let default = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.unwrap_or(if default.is_empty() { "recordings" } else { &default });
     pipeline.datasets = vec![Dataset {

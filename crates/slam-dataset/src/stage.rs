@@ -25,9 +25,9 @@ impl Stage {
 pub const INGEST: Stage = Stage { name: "ingest", version: 4, format: 1, extension: "parquet" };
 /// Fit centroids on corpus shards.
 pub const FIT_KMEANS: Stage =
-    Stage { name: "fit-kmeans", version: 1, format: 1, extension: "safetensors" };
+    Stage { name: "fit-kmeans", version: 2, format: 1, extension: "safetensors" };
 /// Corpus shards to unit shards.
-pub const UNITISE: Stage = Stage { name: "unitise", version: 1, format: 1, extension: "parquet" };
+pub const UNITISE: Stage = Stage { name: "unitise", version: 2, format: 1, extension: "parquet" };
 /// Unit shards of segments to preference pairs.
 pub const PAIR: Stage = Stage { name: "pair", version: 1, format: 1, extension: "parquet" };
 /// Unit shards of items to benchmark pairs.

@@ -8,6 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use crate::preset::Origin;
+use crate::preset;
+
 /// A pipeline file: the whole recipe, from data to scores. Unknown fields are refused; the parameters of
 /// stages are checked by the stages themselves before any work starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +104,9 @@ pub struct Tokeniser {
     /// How many of its shards, from the first.
     #[serde(default = "one")]
     pub fit_shards: u32,
+    /// Where its files come from, for messages and to check them.
+    #[serde(default)]
+    pub origin: Origin,
 }
 
 /// A training stage's datasets and parameters.
@@ -195,6 +201,9 @@ impl Pipeline {
         for text in overrides {
             apply(&mut value, text)
                 .map_err(|message| PipelineError::Override { text: text.clone(), message })?;
+        }
+        if let Some(tokeniser) = value.get_mut("tokeniser") {
+            preset::lay_under(tokeniser).map_err(parse)?;
         }
         let pipeline: Self = serde_json::from_value(value).map_err(|e| parse(e.to_string()))?;
         pipeline.check()?;

@@ -13,6 +13,7 @@ pub mod file;
 pub mod indices;
 pub mod plan;
 pub mod predict;
+mod preset;
 pub mod run;
 pub mod select;
 pub mod source;

@@ -9,6 +9,7 @@ use slam_dataset::work::Input;
 use slam_dataset::{Receipt, ShardName, WorkUnit};
 
 use crate::file::{Dataset, Pipeline, Role};
+use crate::preset;
 use crate::source::{self, SourceError};
 
 /// A file in a data root that says which object store the root mirrors.
@@ -69,6 +70,7 @@ impl Plan {
             plan.stages.push(ingest(dataset)?);
         }
         let tokeniser = &pipeline.tokeniser;
+        preset::check_files(tokeniser).map_err(SourceError::Tokeniser)?;
         let weights = match &tokeniser.checkpoint {
             Some(folder) => source::checkpoint_files(folder)?,
             None => vec![],

@@ -78,6 +78,9 @@ pub enum SourceError {
         /// What is wrong, and what to write.
         message: String,
     },
+    /// The tokeniser's files are not there, or not those it names.
+    #[error("{0}")]
+    Tokeniser(String),
 }
 
 /// All audio files below a folder, in the order of their relative paths, with the hash of each.

@@ -7,6 +7,7 @@
 pub mod features;
 pub mod import;
 pub mod kmeans;
+mod lanes;
 mod prefetch;
 pub mod slamkit;
 mod stages;

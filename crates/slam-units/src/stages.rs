@@ -11,12 +11,15 @@ use slam_dataset::work::{Input, Progress, Quarantined, WorkError, with_causes};
 use slam_dataset::{Context, Outcome, WorkUnit, stage};
 use slam_nn::device::{DeviceError, DeviceSpec};
 
-use crate::features::FeatureConfig;
-use crate::kmeans::{KMeans, KMeansConfig, KMeansError};
+use crate::features::{FeatureConfig, of_all};
+use crate::kmeans::{KMeans, KMeansConfig, KMeansError, Thinned};
+use crate::prefetch;
 use crate::tokeniser::{Checkpoint, Tokeniser};
 
-/// Rows read before they are handled in parallel: bounds memory, fills the cores.
+/// Rows read before they are handled in parallel: fills the cores.
 const BATCH: usize = 64;
+/// Samples after which a batch has enough rows (35 min): bounds memory. A single row may be longer.
+const BATCH_SAMPLES: usize = 1 << 25;
 
 /// Units that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -95,26 +98,47 @@ fn samples(row: &Utterance) -> Result<Vec<f32>, String> {
     }
 }
 
-/// Rows of a shard in batches, with the number of rows read before each.
+/// Some rows of a shard, decoded.
+struct Batch {
+    rows: Vec<Utterance>,
+    /// Samples of each row, or why there are none.
+    audio: Vec<Result<Vec<f32>, String>>,
+    /// Rows of the shard that have been read, and all.
+    read: u64,
+    total: u64,
+}
+
+/// Reads and decodes rows while those before them are computed; what is not `wanted` is left out.
 fn batches(
     path: &Path,
-    mut each: impl FnMut(Vec<Utterance>, u64, u64) -> Result<(), UnitsError>,
+    wanted: impl Fn(&Utterance) -> bool + Sync + Send,
+    each: impl FnMut(Batch) -> Result<(), UnitsError>,
 ) -> Result<(), UnitsError> {
     let mut reader = ShardReader::<Utterance>::open(path)?;
     let total = reader.num_rows();
-    let mut done = 0;
-    loop {
-        let rows = reader.by_ref().take(BATCH).collect::<Result<Vec<_>, _>>()?;
-        if rows.is_empty() {
-            return Ok(());
+    let mut read = 0;
+    let mut next = || -> Result<Option<Batch>, ShardError> {
+        let (mut rows, mut size) = (Vec::new(), 0);
+        while rows.len() < BATCH && size < BATCH_SAMPLES {
+            let Some(row) = reader.next().transpose()? else { break };
+            read += 1;
+            if wanted(&row) {
+                size += row.num_samples as usize;
+                rows.push(row);
+            }
         }
-        done += rows.len() as u64;
-        each(rows, done, total)?;
-    }
+        let audio = rows.par_iter().map(samples).collect();
+        Ok((!rows.is_empty()).then_some(Batch { rows, audio, read, total }))
+    };
+    let mut each = each;
+    prefetch(0, || next().transpose(), |batch| each(batch?))
 }
 
-fn report(context: &Context<'_>, done: u64, total: u64) -> Result<(), UnitsError> {
-    (context.progress)(Progress { done: done as f64, total: total as f64, unit: "rows" });
+fn report(context: &Context<'_>, samples: u64, read: u64, total: u64) -> Result<(), UnitsError> {
+    let done = samples as f64 / f64::from(slam_audio::RATE_HZ) / 3600.0;
+    // How long the rows to come are is not known before they are read.
+    let total = done * total as f64 / read.max(1) as f64;
+    (context.progress)(Progress { done, total, unit: "audio-hours" });
     if context.cancelled() { Err(UnitsError::Interrupted) } else { Ok(()) }
 }
 
@@ -132,39 +156,29 @@ pub fn fit_kmeans(
     let corpus: Vec<&Input> = unit.inputs.iter().filter(is_shard).collect();
     let weights: Vec<Input> = unit.inputs.iter().filter(|i| !is_shard(i)).cloned().collect();
     let checkpoint = checkpoint(&weights, context);
+    let device = device(context)?;
     let extractor = params
         .features
-        .build(checkpoint.as_ref().map(|c| c.folder.as_path()), &device(context)?)
+        .build(checkpoint.as_ref().map(|c| c.folder.as_path()), &device)
         .map_err(UnitsError::Tokeniser)?;
     let dim = extractor.dim();
-    let mut frames = Vec::new();
+    let mut frames = Thinned::new(dim, params.kmeans.max_frames);
     let mut outcome = Outcome::default();
+    let mut total_samples = 0;
     for (i, input) in corpus.iter().enumerate() {
-        batches(&context.path(input), |rows, _, _| {
+        batches(&context.path(input), |row| row.split == "train", |batch| {
             // A row that cannot be decoded is unitise's to report; centroids do not need it.
-            let audio: Vec<_> = rows
-                .par_iter()
-                .filter(|r| r.split == "train")
-                .filter_map(|r| samples(r).ok())
-                .collect();
-            let audio: Vec<&[f32]> = audio.iter().map(Vec::as_slice).collect();
-            frames.extend(extractor.frames_of_all(&audio).into_iter().flat_map(|f| f.values));
-            Ok(())
+            let audio: Vec<&[f32]> = batch.audio.iter().flatten().map(Vec::as_slice).collect();
+            for part in of_all(&*extractor, &audio, |samples| extractor.frames(samples)) {
+                frames.extend(&part.values);
+            }
+            total_samples += audio.iter().map(|a| a.len() as u64).sum::<u64>();
+            let read = i as u64 * batch.total + batch.read;
+            report(context, total_samples, read, corpus.len() as u64 * batch.total)
         })?;
-        report(context, i as u64 + 1, corpus.len() as u64)?;
     }
-    let n = frames.len() / dim;
-    if n > params.kmeans.max_frames {
-        let chosen = params.kmeans.max_frames;
-        // Evenly spaced rows: every shard and speaker counts as much as it is long.
-        frames = (0..chosen)
-            .flat_map(|i| {
-                let row = i * n / chosen;
-                frames[row * dim..(row + 1) * dim].iter().copied()
-            })
-            .collect();
-    }
-    let model = KMeans::fit(&frames, dim, &params.kmeans)?;
+    let frames = frames.finish();
+    let model = KMeans::fit(&frames, dim, &params.kmeans, &device)?;
     model.write(out)?;
     outcome.rows = model.k() as u64;
     outcome.totals.insert("frames".to_owned(), (frames.len() / dim) as f64);
@@ -189,7 +203,6 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
         &params.features,
         checkpoint(weights, context).as_ref(),
         kmeans,
-        &centroids.key,
         &device(context)?,
     )
     .map_err(UnitsError::Tokeniser)?;
@@ -197,12 +210,11 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
     let mut outcome = Outcome::default();
     let (mut total_units, mut total_samples) = (0, 0);
     let corpus = context.path(corpus);
-    batches(&corpus, |rows, done, total| {
-        let audio: Vec<_> = rows.par_iter().map(samples).collect();
-        let good: Vec<&[f32]> = audio.iter().flatten().map(Vec::as_slice).collect();
+    batches(&corpus, |_| true, |batch| {
+        let good: Vec<&[f32]> = batch.audio.iter().flatten().map(Vec::as_slice).collect();
         let mut units = tokeniser.units(&good).into_iter();
-        for (row, audio) in rows.into_iter().zip(audio) {
-            match audio.map(|_| units.next().unwrap_or_default()) {
+        for (row, audio) in batch.rows.into_iter().zip(&batch.audio) {
+            match audio.as_ref().map(|_| units.next().unwrap_or_default()) {
                 Ok((units, durations)) => {
                     total_units += units.len();
                     total_samples += u64::from(row.num_samples);
@@ -213,11 +225,11 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
                     id: row.id,
                     source: corpus.display().to_string(),
                     stage: stage::UNITISE.name.to_owned(),
-                    error,
+                    error: error.clone(),
                 }),
             }
         }
-        report(context, done, total)
+        report(context, total_samples, batch.read, batch.total)
     })?;
     outcome.rows = writer.finish()?;
     outcome.totals.insert("units".to_owned(), total_units as f64);

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use rayon::prelude::*;
 use slam_dataset::Key;
 use slam_dataset::schema::TokeniserInfo;
 
-use crate::features::{FeatureConfig, FeatureExtractor};
+use crate::features::{FeatureConfig, FeatureExtractor, of_all};
 use crate::kmeans::KMeans;
 
 /// Samples a second of every corpus.
@@ -30,7 +29,7 @@ pub struct Tokeniser {
 }
 
 impl Tokeniser {
-    /// Puts a tokeniser together. `centroids` identifies the centroids' content.
+    /// Puts a tokeniser together.
     ///
     /// # Errors
     /// If the features' parameters are out of range, the checkpoint cannot be used, or the size of a frame is
@@ -40,7 +39,6 @@ impl Tokeniser {
         features: &FeatureConfig,
         checkpoint: Option<&Checkpoint>,
         kmeans: KMeans,
-        centroids: &Key,
         device: &Device,
     ) -> Result<Self, String> {
         let extractor = features.build(checkpoint.map(|c| c.folder.as_path()), device)?;
@@ -52,12 +50,14 @@ impl Tokeniser {
             ));
         }
         let params = serde_json::to_value(features).map_err(|e| e.to_string())?;
+        // The centroids count by their values: however they were fitted, and in whatever file they are.
+        let centroids = kmeans.key();
         let info = TokeniserInfo {
             identity: Key::of_work(
                 "tokeniser",
-                1,
+                2,
                 &params,
-                std::iter::once(centroids).chain(checkpoint.iter().flat_map(|c| &c.keys)),
+                std::iter::once(&centroids).chain(checkpoint.iter().flat_map(|c| &c.keys)),
             ),
             name: name.to_owned(),
             layer: extractor.layer(),
@@ -74,8 +74,12 @@ impl Tokeniser {
 
     /// Units and durations (frames) of utterances at 16 kHz: each a function of its samples alone.
     pub fn units(&self, utterances: &[&[f32]]) -> Vec<(Vec<u16>, Vec<u16>)> {
-        let frames = self.extractor.frames_of_all(utterances);
-        frames.par_iter().map(|f| run_lengths(&self.kmeans.assign(&f.values))).collect()
+        of_all(&*self.extractor, utterances, |samples| {
+            let mut labels = Vec::new();
+            self.extractor
+                .for_each_part(samples, &mut |frames| labels.extend(self.kmeans.assign(frames)));
+            run_lengths(&labels)
+        })
     }
 }
 

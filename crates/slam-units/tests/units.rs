@@ -5,7 +5,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::UnitSequence;
 use slam_nn::weights::Weights;
@@ -28,8 +27,7 @@ fn tokeniser(window: serde_json::Value) -> Tokeniser {
     let features: FeatureConfig = serde_json::from_value(features).unwrap();
     let kmeans = KMeans::read(&fixtures().join("kmeans/kmeans_f32.bin")).unwrap();
     let checkpoint = Checkpoint { folder: fixtures().join("hubert-group-norm"), keys: vec![] };
-    let key = Key::of_bytes(b"centroids");
-    Tokeniser::new("t", &features, Some(&checkpoint), kmeans, &key, &Device::flex()).unwrap()
+    Tokeniser::new("t", &features, Some(&checkpoint), kmeans, &Device::flex()).unwrap()
 }
 
 fn wavs() -> Vec<Vec<f32>> {

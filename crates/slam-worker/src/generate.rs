@@ -136,7 +136,6 @@ fn load_tokeniser(
         &r.features,
         checkpoint.as_ref(),
         kmeans,
-        &centroids.key,
         device,
     )
     .map_err(anyhow::Error::msg)?;

@@ -4,13 +4,13 @@
 //! for any number of threads. Elsewhere (other devices, other widths) they are [`reference`], the
 //! plain-tensor twins, which are the tests' oracle too.
 
-mod convolution;
 mod flex;
 mod fused;
 mod kernels;
+mod packed;
 pub mod reference;
 
-pub use convolution::{Activation, conv1d};
+pub use packed::{Activation, FixedLinear};
 
 use burn::tensor::{Int, Tensor};
 use fused::{apply, fits};

@@ -227,7 +227,7 @@ pub fn sum_of_squares<const D: usize>(x: &Tensor<D>) -> f64 {
     data.iter::<f64>().next().unwrap_or(0.0)
 }
 
-/// See [`super::conv1d`].
+/// See [`super::FixedLinear::conv1d`]; the weight is `[outputs, kernel * channels]`.
 pub fn conv1d(
     x: Tensor<2>,
     weight: Tensor<2>,

@@ -7,7 +7,7 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 use serde::{Deserialize, Serialize};
 
-use super::{FeatureExtractor, Frames};
+use super::FeatureExtractor;
 
 const RATE_HZ: f32 = 16_000.0;
 /// Samples between fine frames: 10 ms.
@@ -149,7 +149,7 @@ impl FeatureExtractor for Mfcc {
         None
     }
 
-    fn frames(&self, samples: &[f32]) -> Frames {
+    fn for_each_part(&self, samples: &[f32], each: &mut dyn FnMut(&[f32])) {
         let Self { config, .. } = self;
         let fine = config.hop / FINE_HOP;
         let count = samples.len() / config.hop;
@@ -169,7 +169,7 @@ impl FeatureExtractor for Mfcc {
                 }
             }
         }
-        Frames { values, dim: self.dim() }
+        each(&values);
     }
 }
 

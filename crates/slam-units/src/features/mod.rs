@@ -6,8 +6,9 @@ mod mfcc;
 use std::path::Path;
 
 use burn::tensor::Device;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+use crate::lanes;
 
 pub use hubert::{Hubert, HubertFeatures};
 
@@ -50,12 +51,33 @@ pub trait FeatureExtractor: Send + Sync {
     /// The layer the frames come from, where there are layers.
     fn layer(&self) -> Option<u32>;
 
-    /// Frames of an utterance: `floor(samples / hop)` of them.
-    fn frames(&self, samples: &[f32]) -> Frames;
+    /// Gives `each` the frames of an utterance, `floor(samples / hop)` of them, `[frames, dim]` in row order,
+    /// part by part, so that the frames of a long recording need not be in memory at once.
+    fn for_each_part(&self, samples: &[f32], each: &mut dyn FnMut(&[f32]));
 
-    /// Frames of several utterances: each the same as alone.
-    fn frames_of_all(&self, utterances: &[&[f32]]) -> Vec<Frames> {
-        utterances.par_iter().map(|samples| self.frames(samples)).collect()
+    /// Whether utterances are better computed side by side, a thread each, than one after the other.
+    fn side_by_side(&self) -> bool {
+        true
+    }
+
+    /// All frames of an utterance.
+    fn frames(&self, samples: &[f32]) -> Frames {
+        let mut values = Vec::new();
+        self.for_each_part(samples, &mut |part| values.extend_from_slice(part));
+        Frames { values, dim: self.dim() }
+    }
+}
+
+/// A function of each of several utterances: each the same as alone.
+pub(crate) fn of_all<R: Send>(
+    extractor: &dyn FeatureExtractor,
+    utterances: &[&[f32]],
+    work: impl Fn(&[f32]) -> R + Sync,
+) -> Vec<R> {
+    if extractor.side_by_side() {
+        lanes::map(utterances, |samples| samples.len(), |samples| work(samples))
+    } else {
+        utterances.iter().map(|samples| work(samples)).collect()
     }
 }
 

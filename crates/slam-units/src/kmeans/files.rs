@@ -15,12 +15,7 @@ impl KMeans {
     /// If the disk refuses.
     pub fn write(&self, path: &Path) -> Result<(), KMeansError> {
         let fail = |message: String| KMeansError::Write { path: path.to_owned(), message };
-        let mut rows = Vec::with_capacity(4 * self.k * self.dim);
-        for c in 0..self.k {
-            for d in 0..self.dim {
-                rows.extend_from_slice(&self.columns[d * self.k + c].to_le_bytes());
-            }
-        }
+        let rows: Vec<u8> = self.centroids.iter().flat_map(|v| v.to_le_bytes()).collect();
         let scale: Vec<u8> = self.scale.iter().flat_map(|v| v.to_le_bytes()).collect();
         let view =
             |shape, data| TensorView::new(Dtype::F32, shape, data).map_err(|e| fail(e.to_string()));
@@ -64,7 +59,7 @@ impl KMeans {
         if let Some(i) = values.iter().position(|v| !v.is_finite()) {
             return Err(format!("centroid {} has a value that is not finite", i / dim));
         }
-        Ok(Self::new(&values, dim, scale))
+        Ok(Self::new(values, dim, scale))
     }
 }
 

@@ -6,9 +6,17 @@ mod fit;
 mod joblib;
 mod npy;
 
+pub(crate) use fit::Thinned;
+
 use std::path::PathBuf;
 
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use slam_dataset::Key;
+use slam_nn::ops::{Activation, FixedLinear};
+
+/// Frames whose nearness to all centroids is held at a time.
+const BLOCK: usize = 2048;
 
 /// Parameters of fitting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +26,10 @@ pub struct KMeansConfig {
     pub k: usize,
     /// The seed of the start.
     pub seed: u64,
+    /// Passes over the frames in mini-batches, before the rounds.
+    pub passes: usize,
+    /// Frames of a mini-batch.
+    pub batch: usize,
     /// Rounds of Lloyd's algorithm at most; it ends early when no frame changes its centroid.
     pub rounds: usize,
     /// Frames to fit on at most, evenly spaced over all there are.
@@ -29,7 +41,15 @@ pub struct KMeansConfig {
 
 impl Default for KMeansConfig {
     fn default() -> Self {
-        Self { k: 500, seed: 0, rounds: 30, max_frames: 200_000, standardise: false }
+        Self {
+            k: 500,
+            seed: 0,
+            passes: 2,
+            batch: 10_000,
+            rounds: 30,
+            max_frames: 200_000,
+            standardise: false,
+        }
     }
 }
 
@@ -69,33 +89,41 @@ pub enum KMeansError {
 }
 
 /// Centroids, and the scale features have before they are compared with them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct KMeans {
     dim: usize,
     k: usize,
     /// `[dim]`, multiplied with each frame.
     scale: Vec<f32>,
-    /// `[dim, k]`, so that one frame's distances to all centroids are computed side by side.
-    columns: Vec<f32>,
-    /// Half the squared norm of each centroid.
-    half_norms: Vec<f32>,
+    /// `[k, dim]`, in scaled space.
+    centroids: Vec<f32>,
+    /// `x·c − |c|²/2` of a frame and each centroid: greatest for the nearest one.
+    nearness: FixedLinear,
+    /// Where that is computed.
+    device: Device,
+}
+
+impl PartialEq for KMeans {
+    fn eq(&self, other: &Self) -> bool {
+        (self.dim, &self.scale, &self.centroids) == (other.dim, &other.scale, &other.centroids)
+    }
 }
 
 impl KMeans {
-    /// Centroids `[k, dim]` in scaled space.
-    fn new(centroids: &[f32], dim: usize, scale: Vec<f32>) -> Self {
-        let k = centroids.len() / dim;
-        let mut columns = vec![0.0; centroids.len()];
-        for (c, row) in centroids.chunks_exact(dim).enumerate() {
-            for (d, &v) in row.iter().enumerate() {
-                columns[d * k + c] = v;
-            }
-        }
+    /// Centroids `[k, dim]` in scaled space, at least one.
+    fn new(centroids: Vec<f32>, dim: usize, scale: Vec<f32>) -> Self {
+        Self::on(&Device::flex(), centroids, dim, scale)
+    }
+
+    /// Centroids whose distances are computed on a device.
+    fn on(device: &Device, centroids: Vec<f32>, dim: usize, scale: Vec<f32>) -> Self {
         let half_norms = centroids
             .chunks_exact(dim)
-            .map(|row| (row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / 2.0) as f32)
+            .map(|row| (row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / -2.0) as f32)
             .collect();
-        Self { dim, k, scale, columns, half_norms }
+        let nearness = FixedLinear::new(centroids.clone(), dim, Some(half_norms), device);
+        let k = centroids.len() / dim;
+        Self { dim, k, scale, centroids, nearness, device: device.clone() }
     }
 
     /// How many centroids there are.
@@ -108,52 +136,66 @@ impl KMeans {
         self.dim
     }
 
-    /// The centroid nearest to a scaled frame (the lowest of equals) and half the squared distance.
-    fn nearest(&self, frame: &[f32], scores: &mut [f32]) -> (u16, f32) {
+    /// Names the centroids and the scale by their values: the same from whatever file they were read.
+    pub fn key(&self) -> Key {
+        let mut bytes = Vec::with_capacity(4 * (self.centroids.len() + self.dim) + 16);
+        bytes.extend((self.k as u64).to_le_bytes());
+        bytes.extend((self.dim as u64).to_le_bytes());
+        let values = self.centroids.iter().chain(&self.scale);
+        bytes.extend(values.flat_map(|v| v.to_le_bytes()));
+        Key::of_bytes(&bytes)
+    }
+
+    /// The nearest centroid of each frame (the lowest of equals), and half the squared distance to it.
+    fn nearest(&self, frames: &[f32]) -> Vec<(u16, f32)> {
+        let scaled: Vec<f32> = frames
+            .chunks_exact(self.dim)
+            .flat_map(|frame| frame.iter().zip(&self.scale).map(|(x, s)| x * s))
+            .collect();
+        let norms: Vec<f32> = scaled
+            .chunks_exact(self.dim)
+            .map(|x| (x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / 2.0) as f32)
+            .collect();
+        let rows = norms.len();
+        if rows == 0 {
+            return Vec::new();
+        }
         // |x − c|²/2 = |x|²/2 + |c|²/2 − x·c; the first term is the same for every centroid.
-        scores.copy_from_slice(&self.half_norms);
-        for (&x, column) in frame.iter().zip(self.columns.chunks_exact(self.k)) {
-            for (score, c) in scores.iter_mut().zip(column) {
-                *score -= x * c;
-            }
-        }
-        let mut best = 0;
-        for (i, &score) in scores.iter().enumerate() {
-            if score < scores[best] {
-                best = i;
-            }
-        }
-        let norm: f32 = frame.iter().map(|x| x * x).sum::<f32>() / 2.0;
-        (best as u16, (norm + scores[best]).max(0.0))
+        let x = Tensor::from_data(TensorData::new(scaled, [rows, self.dim]), &self.device);
+        let nearness = self.nearness.forward(x, Activation::None).into_data();
+        let nearness: Vec<f32> = nearness.iter::<f32>().collect();
+        nearness
+            .chunks_exact(self.k)
+            .zip(norms)
+            .map(|(row, norm)| {
+                let mut best = 0;
+                for (i, &value) in row.iter().enumerate() {
+                    if value > row[best] {
+                        best = i;
+                    }
+                }
+                (best as u16, (norm - row[best]).max(0.0))
+            })
+            .collect()
     }
 
     /// The nearest centroid of each frame `[n, dim]`: a function of the frame alone.
     pub fn assign(&self, frames: &[f32]) -> Vec<u16> {
-        let mut scores = vec![0.0; self.k];
-        let mut scaled = vec![0.0; self.dim];
         frames
-            .chunks_exact(self.dim)
-            .map(|frame| {
-                for ((out, x), s) in scaled.iter_mut().zip(frame).zip(&self.scale) {
-                    *out = x * s;
-                }
-                self.nearest(&scaled, &mut scores).0
-            })
+            .chunks(BLOCK * self.dim)
+            .flat_map(|block| self.nearest(block))
+            .map(|(label, _)| label)
             .collect()
     }
 
     /// The mean squared distance of frames to their centroids, in scaled space.
     pub fn inertia(&self, frames: &[f32]) -> f64 {
-        let mut scores = vec![0.0; self.k];
-        let n = frames.len() / self.dim;
         let sum: f64 = frames
-            .chunks_exact(self.dim)
-            .map(|f| {
-                let scaled: Vec<f32> = f.iter().zip(&self.scale).map(|(x, s)| x * s).collect();
-                2.0 * f64::from(self.nearest(&scaled, &mut scores).1)
-            })
+            .chunks(BLOCK * self.dim)
+            .flat_map(|block| self.nearest(block))
+            .map(|(_, half)| 2.0 * f64::from(half))
             .sum();
-        sum / n.max(1) as f64
+        sum / (frames.len() / self.dim).max(1) as f64
     }
 }
 
@@ -173,7 +215,7 @@ mod tests {
     fn separate_blobs_are_found_and_the_file_reads_back() {
         let frames = blobs(4001);
         let config = KMeansConfig { k: 4, ..Default::default() };
-        let model = KMeans::fit(&frames, 3, &config).unwrap();
+        let model = KMeans::fit(&frames, 3, &config, &Device::flex()).unwrap();
         let labels = model.assign(&frames);
         for (i, l) in labels.iter().enumerate() {
             assert_eq!(*l, labels[i % 4]);
@@ -193,7 +235,7 @@ mod tests {
         let config = KMeansConfig { k: 50, rounds: 5, ..Default::default() };
         let fit = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| KMeans::fit(&frames, 3, &config).unwrap())
+            pool.install(|| KMeans::fit(&frames, 3, &config, &Device::flex()).unwrap())
         };
         assert_eq!(fit(1), fit(3));
     }
@@ -201,7 +243,7 @@ mod tests {
     #[test]
     fn a_label_is_a_function_of_its_frame_alone() {
         let frames = blobs(3000);
-        let model = KMeans::fit(&frames, 3, &KMeansConfig { k: 37, ..Default::default() }).unwrap();
+        let model = KMeans::fit(&frames, 3, &KMeansConfig { k: 37, ..Default::default() }, &Device::flex()).unwrap();
         let all = model.assign(&frames);
         for (i, frame) in frames.chunks_exact(3).enumerate() {
             assert_eq!(model.assign(frame), [all[i]]);
@@ -212,13 +254,13 @@ mod tests {
     fn too_few_and_broken_frames_are_errors() {
         let config = KMeansConfig { k: 4, ..Default::default() };
         assert!(matches!(
-            KMeans::fit(&[0.0; 6], 3, &config),
+            KMeans::fit(&[0.0; 6], 3, &config, &Device::flex()),
             Err(KMeansError::TooFew { frames: 2, k: 4 })
         ));
         let mut frames = blobs(100);
         frames[7] = f32::NAN;
-        assert!(matches!(KMeans::fit(&frames, 3, &config), Err(KMeansError::NotFinite(2))));
+        assert!(matches!(KMeans::fit(&frames, 3, &config, &Device::flex()), Err(KMeansError::NotFinite(2))));
         // Fewer different frames than centroids: the rest lie on top of each other.
-        assert_eq!(KMeans::fit(&[1.0; 30], 3, &config).unwrap().assign(&[1.0; 3]), [0]);
+        assert_eq!(KMeans::fit(&[1.0; 30], 3, &config, &Device::flex()).unwrap().assign(&[1.0; 3]), [0]);
     }
 }

@@ -82,7 +82,8 @@ pub(in crate::ops) fn gelu_forward(x: &[f32]) -> Vec<f32> {
 }
 
 multiversion! {
-    fn gelu_in_place_part(x: &mut [f32]) {
+    /// `x Φ(x)` where it stands, on this thread.
+    pub(in crate::ops) fn gelu_part(x: &mut [f32]) {
         for x in x {
             *x *= normal_cdf(*x);
         }
@@ -91,7 +92,7 @@ multiversion! {
 
 /// `x Φ(x)` where it stands.
 pub(in crate::ops) fn gelu_in_place(x: &mut [f32]) {
-    x.par_chunks_mut(TASK).for_each(gelu_in_place_part);
+    x.par_chunks_mut(TASK).for_each(gelu_part);
 }
 
 multiversion! {

@@ -8,10 +8,10 @@ mod simd;
 pub(super) mod activation;
 pub(super) mod adamw;
 pub(super) mod attention;
-pub(super) mod convolution;
 pub(super) mod matrix;
 pub(super) mod nll;
 pub(super) mod norm;
+pub(super) mod panels;
 pub(super) mod rotary;
 
 use std::mem::MaybeUninit;

@@ -54,7 +54,7 @@ impl Encoder {
             Some(norm) => norm.forward(frames),
             None => frames,
         };
-        self.projection.forward(frames)
+        self.projection.forward(frames, Activation::None)
     }
 
     /// Hidden states of projected frames, `[frames, hidden]`: those before the first block, then one a
@@ -99,13 +99,13 @@ impl PositionalConvolution {
             (config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups);
         let width = hidden / groups;
         let values = Self::weight(source, [hidden, width, kernel])?;
-        let bias = source.vector("encoder.pos_conv_embed.conv.bias", hidden)?;
+        let bias = source.values("encoder.pos_conv_embed.conv.bias", &[hidden])?;
         let size = width * width * kernel;
         let groups = (0..groups)
             .map(|g| {
                 let part = &values[g * size..(g + 1) * size];
-                let bias = bias.clone().narrow(0, g * width, width);
-                Convolution::new(source, part, [width, width, kernel], Some(bias), 1)
+                let bias = bias[g * width..(g + 1) * width].to_vec();
+                Convolution::new(part, [width, width, kernel], Some(bias), 1, source.device())
             })
             .collect();
         let batch_norm = config
@@ -167,11 +167,11 @@ impl PositionalConvolution {
         let width = hidden / self.groups.len();
         let parts = self.groups.iter().enumerate().map(|(g, group)| {
             let part = padded.clone().narrow(1, g * width, width);
-            group.forward(part, Activation::None)
+            group.forward(part, Activation::Gelu)
         });
         let out = Tensor::cat(parts.collect(), 1);
         debug_assert_eq!(out.dims(), [time, hidden]);
-        ops::gelu(out)
+        out
     }
 }
 
@@ -227,17 +227,17 @@ impl Block {
         let dim = hidden / self.heads;
         let split = |x: Tensor<2>| x.reshape([1, time, self.heads, dim]);
         let (q, k, v) = (
-            split(self.query.forward(x.clone())),
-            split(self.key.forward(x.clone())),
-            split(self.value.forward(x)),
+            split(self.query.forward(x.clone(), Activation::None)),
+            split(self.key.forward(x.clone(), Activation::None)),
+            split(self.value.forward(x, Activation::None)),
         );
         // Every frame sees every frame.
         let all = Tensor::<2, Int>::full([1, time], time as i64, &device);
         let out = ops::cached_attention(q, k, v, all, (dim as f64).powf(-0.5));
-        self.out.forward(out.reshape([time, hidden]))
+        self.out.forward(out.reshape([time, hidden]), Activation::None)
     }
 
     fn feed_forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.down.forward(ops::gelu(self.up.forward(x)))
+        self.down.forward(self.up.forward(x, Activation::Gelu), Activation::None)
     }
 }

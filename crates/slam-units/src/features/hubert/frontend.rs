@@ -2,12 +2,16 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use slam_nn::ops::{self, Activation};
+use std::ops::Range;
 
 use super::config::HubertConfig;
 use super::weights::{Convolution, LayerNorm, Source};
+use crate::lanes;
 
-/// Frames that are computed at once: bounds memory (25 s at 25 Hz).
-const CHUNK: usize = 640;
+/// Frames that are computed at once on the CPU: what a convolution leaves is in the cache for the next one.
+const CHUNK: usize = 32;
+/// The same on other devices: bounds memory (25 s at 25 Hz).
+const DEVICE_CHUNK: usize = 640;
 /// The epsilon of torch's norms, which HuBERT's frontend leaves as it is.
 const NORM_EPS: f64 = 1e-5;
 
@@ -34,11 +38,45 @@ struct Layer {
 struct GroupNorm {
     weight: Vec<f32>,
     bias: Vec<f32>,
-    /// The convolution's weight `[channels, kernel]` and bias.
+    /// The convolution's weight `[channels, kernel]`; a bias would leave with the mean.
     convolution: Vec<f32>,
-    convolution_bias: Vec<f32>,
     kernel: usize,
     stride: usize,
+}
+
+/// Samples with zeros before and after, which take no memory.
+#[derive(Clone, Copy)]
+pub(super) struct Padded<'a> {
+    samples: &'a [f32],
+    before: usize,
+    after: usize,
+}
+
+impl<'a> Padded<'a> {
+    pub(super) fn new(samples: &'a [f32], [before, after]: [usize; 2]) -> Self {
+        Self { samples, before, after }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.before + self.samples.len() + self.after
+    }
+
+    /// A copy of a part.
+    fn part(&self, range: Range<usize>) -> Vec<f32> {
+        let inside = |at: usize| at.saturating_sub(self.before).min(self.samples.len());
+        let mut part = vec![0.0; self.before.min(range.end).saturating_sub(range.start)];
+        part.extend_from_slice(&self.samples[inside(range.start)..inside(range.end)]);
+        part.resize(range.len(), 0.0);
+        part
+    }
+}
+
+/// The frontend for one utterance.
+pub(super) struct Prepared<'a> {
+    frontend: &'a Frontend,
+    samples: Padded<'a>,
+    /// The first convolution with the utterance's norm.
+    first: Option<Convolution>,
 }
 
 impl Frontend {
@@ -56,23 +94,18 @@ impl Frontend {
             let shape = [output, input, kernel];
             let values = source.values(&format!("{name}.conv.weight"), &shape)?;
             let bias_name = format!("{name}.conv.bias");
-            let bias = config.conv_bias.then(|| source.vector(&bias_name, output)).transpose()?;
-            let convolution = Convolution::new(source, &values, shape, bias, stride);
+            let bias =
+                config.conv_bias.then(|| source.values(&bias_name, &[output])).transpose()?;
+            let convolution = Convolution::new(&values, shape, bias, stride, device);
             let norm_name = format!("{name}.layer_norm");
             let mut norm = None;
             if config.feat_extract_norm == "layer" {
                 norm = Some(LayerNorm::load(source, &norm_name, output, NORM_EPS)?);
             } else if i == 0 {
-                let convolution_bias = if config.conv_bias {
-                    source.values(&bias_name, &[output])?
-                } else {
-                    vec![0.0; output]
-                };
                 group_norm = Some(GroupNorm {
                     weight: source.values(&format!("{norm_name}.weight"), &[output])?,
                     bias: source.values(&format!("{norm_name}.bias"), &[output])?,
                     convolution: values,
-                    convolution_bias,
                     kernel,
                     stride,
                 });
@@ -95,80 +128,123 @@ impl Frontend {
         samples.checked_sub(self.receptive_field).map_or(0, |rest| rest / self.hop + 1)
     }
 
-    /// Frames of samples, `[frames, channels]`; there must be at least one.
-    pub(super) fn forward(&self, samples: &[f32]) -> Tensor<2> {
-        let normalised = self.group_norm.as_ref().map(|norm| {
-            let (scale, shift) = norm.scale_and_shift(samples);
-            let vector = |values: Vec<f32>| {
-                let size = values.len();
-                Tensor::from_data(TensorData::new(values, [size]), &self.device)
+    /// Measures an utterance where a norm needs that.
+    pub(super) fn prepare<'a>(&'a self, samples: Padded<'a>) -> Prepared<'a> {
+        let first = self.group_norm.as_ref().map(|norm| norm.convolution(samples, &self.device));
+        Prepared { frontend: self, samples, first }
+    }
+}
+
+impl Prepared<'_> {
+    /// Some of the utterance's frames, `[frames, channels]`; the range must not be empty.
+    pub(super) fn frames(&self, range: Range<usize>) -> Tensor<2> {
+        let cpu = slam_nn::device::is_cpu(&self.frontend.device);
+        let size = if cpu { CHUNK } else { DEVICE_CHUNK };
+        let starts: Vec<usize> = range.clone().step_by(size).collect();
+        let chunk = |first: usize| self.chunk(first..(first + size).min(range.end));
+        let chunks = if cpu {
+            lanes::map(&starts, |_| 1, |&first| chunk(first))
+        } else {
+            starts.into_iter().map(chunk).collect()
+        };
+        Tensor::cat(chunks, 0)
+    }
+
+    fn chunk(&self, frames: Range<usize>) -> Tensor<2> {
+        let Frontend { layers, hop, receptive_field, device, .. } = self.frontend;
+        let last = frames.end - 1;
+        let part = self.samples.part(frames.start * hop..last * hop + receptive_field);
+        let size = part.len();
+        let mut x = Tensor::<2>::from_data(TensorData::new(part, [size, 1]), device);
+        for (i, layer) in layers.iter().enumerate() {
+            let convolution = match &self.first {
+                Some(first) if i == 0 => first,
+                _ => &layer.convolution,
             };
-            self.layers[0].convolution.scaled(vector(scale), vector(shift))
-        });
-        let count = self.frames(samples.len());
-        let chunks = (0..count).step_by(CHUNK).map(|first| {
-            let last = (first + CHUNK).min(count) - 1;
-            let part = &samples[first * self.hop..last * self.hop + self.receptive_field];
-            let data = TensorData::new(part.to_vec(), [part.len(), 1]);
-            let mut x = Tensor::<2>::from_data(data, &self.device);
-            for (i, layer) in self.layers.iter().enumerate() {
-                let convolution = match &normalised {
-                    Some(normalised) if i == 0 => normalised,
-                    _ => &layer.convolution,
-                };
-                x = match &layer.norm {
-                    Some(norm) => ops::gelu(norm.forward(convolution.forward(x, Activation::None))),
-                    None => convolution.forward(x, Activation::Gelu),
-                };
-            }
-            x
-        });
-        Tensor::cat(chunks.collect(), 0)
+            x = match &layer.norm {
+                Some(norm) => ops::gelu(norm.forward(convolution.forward(x, Activation::None))),
+                None => convolution.forward(x, Activation::Gelu),
+            };
+        }
+        x
     }
 }
 
 impl GroupNorm {
-    /// What the norm multiplies each channel of the convolution with, and what it adds then.
-    fn scale_and_shift(&self, samples: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    /// The convolution with the norm of these samples in it.
+    fn convolution(&self, samples: Padded<'_>, device: &Device) -> Convolution {
         let Self { kernel, stride, .. } = *self;
         let (mean, covariance) = moments(samples, kernel, stride);
-        let channels = self.convolution.chunks_exact(kernel).zip(&self.convolution_bias);
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
         let norms = self.weight.iter().zip(&self.bias);
-        channels
-            .zip(norms)
-            .map(|((w, &b), (&gamma, &beta))| {
-                let w = |i: usize| f64::from(w[i]);
-                let centre = (0..kernel).map(|i| w(i) * mean[i]).sum::<f64>() + f64::from(b);
-                let variance: f64 = (0..kernel)
-                    .flat_map(|i| (0..kernel).map(move |j| (i, j)))
-                    .map(|(i, j)| w(i) * w(j) * covariance[i * kernel + j])
-                    .sum();
-                let scale = f64::from(gamma) / (variance.max(0.0) + NORM_EPS).sqrt();
-                (scale as f32, (f64::from(beta) - centre * scale) as f32)
-            })
-            .unzip()
+        for (w, (&gamma, &beta)) in self.convolution.chunks_exact(kernel).zip(norms) {
+            let at = |i: usize| f64::from(w[i]);
+            let centre = (0..kernel).map(|i| at(i) * mean[i]).sum::<f64>();
+            let variance: f64 = (0..kernel)
+                .flat_map(|i| (0..kernel).map(move |j| (i, j)))
+                .map(|(i, j)| at(i) * at(j) * covariance[i * kernel + j])
+                .sum();
+            let scale = f64::from(gamma) / (variance.max(0.0) + NORM_EPS).sqrt();
+            weight.extend(w.iter().map(|w| (f64::from(*w) * scale) as f32));
+            bias.push((f64::from(beta) - centre * scale) as f32);
+        }
+        let shape = [bias.len(), 1, kernel];
+        Convolution::new(&weight, shape, Some(bias), stride, device)
     }
 }
 
 /// Mean `[kernel]` and covariance `[kernel, kernel]` of the windows of a sequence, in double precision.
-fn moments(samples: &[f32], kernel: usize, stride: usize) -> (Vec<f64>, Vec<f64>) {
-    let windows = || samples.windows(kernel).step_by(stride);
-    let count = windows().len().max(1) as f64;
+fn moments(samples: Padded<'_>, kernel: usize, stride: usize) -> (Vec<f64>, Vec<f64>) {
+    /// Windows whose samples are copied at a time.
+    const BLOCK: usize = 1 << 14;
+    let count = samples.len().checked_sub(kernel).map_or(0, |rest| rest / stride + 1);
+    let each_block = |each: &mut dyn FnMut(&[f32])| {
+        for first in (0..count).step_by(BLOCK) {
+            let last = (first + BLOCK).min(count) - 1;
+            each(&samples.part(first * stride..last * stride + kernel));
+        }
+    };
     let mut mean = vec![0.0; kernel];
-    for window in windows() {
-        mean.iter_mut().zip(window).for_each(|(m, x)| *m += f64::from(*x));
-    }
-    mean.iter_mut().for_each(|m| *m /= count);
+    each_block(&mut |block| {
+        for window in block.windows(kernel).step_by(stride) {
+            mean.iter_mut().zip(window).for_each(|(m, x)| *m += f64::from(*x));
+        }
+    });
+    let divisor = count.max(1) as f64;
+    mean.iter_mut().for_each(|m| *m /= divisor);
     let mut covariance = vec![0.0; kernel * kernel];
     let mut centred = vec![0.0; kernel];
-    for window in windows() {
-        for ((c, x), m) in centred.iter_mut().zip(window).zip(&mean) {
-            *c = f64::from(*x) - m;
+    each_block(&mut |block| {
+        for window in block.windows(kernel).step_by(stride) {
+            for ((c, x), m) in centred.iter_mut().zip(window).zip(&mean) {
+                *c = f64::from(*x) - m;
+            }
+            for (row, a) in covariance.chunks_exact_mut(kernel).zip(&centred) {
+                row.iter_mut().zip(&centred).for_each(|(sum, b)| *sum += a * b);
+            }
         }
-        for (row, a) in covariance.chunks_exact_mut(kernel).zip(&centred) {
-            row.iter_mut().zip(&centred).for_each(|(sum, b)| *sum += a * b);
+    });
+    covariance.iter_mut().for_each(|c| *c /= divisor);
+    (mean, covariance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_padded_samples_is_that_of_a_copy() {
+        let samples = [1.0, 2.0, 3.0];
+        for pad in [[0, 0], [2, 1], [4, 4]] {
+            let padded = Padded::new(&samples, pad);
+            let mut copy = vec![0.0; pad[0]];
+            copy.extend(samples);
+            copy.resize(padded.len(), 0.0);
+            for from in 0..=copy.len() {
+                for to in from..=copy.len() {
+                    assert_eq!(padded.part(from..to), copy[from..to], "{pad:?} {from}..{to}");
+                }
+            }
         }
     }
-    covariance.iter_mut().for_each(|c| *c /= count);
-    (mean, covariance)
 }

@@ -19,9 +19,9 @@ use slam_nn::weights::Weights;
 
 pub use config::HubertConfig;
 
-use super::{FeatureExtractor, Frames};
+use super::FeatureExtractor;
 use encoder::Encoder;
-use frontend::Frontend;
+use frontend::{Frontend, Padded};
 use weights::Source;
 
 /// Parameters of [`Hubert`] as a feature extractor: part of a tokeniser's identity, together with the
@@ -61,6 +61,7 @@ pub struct Hubert {
     encoder: Encoder,
     config: HubertConfig,
     features: HubertFeatures,
+    device: Device,
 }
 
 /// Names of weight files in the order in which they are looked for.
@@ -112,29 +113,21 @@ impl Hubert {
             encoder: Encoder::load(&source, &config, features.layer)?,
             config,
             features: features.clone(),
+            device: device.clone(),
         })
     }
 
     /// Hidden states of samples, padded as configured, up to the asked layer, each `[frames, hidden]`,
     /// without windows. Empty where the samples are too short for a frame.
     pub fn hidden_states(&self, samples: &[f32]) -> Vec<Tensor<2>> {
+        let samples = Padded::new(samples, self.features.pad);
+        let count = self.frontend.frames(samples.len());
         let mut states = Vec::new();
-        if let Some(projected) = self.project(samples) {
+        if count > 0 {
+            let projected = self.encoder.project(self.frontend.prepare(samples).frames(0..count));
             self.encoder.forward(projected, &mut |_, state| states.push(state.clone()));
         }
         states
-    }
-
-    /// The transformer's input, `[frames, hidden]`.
-    fn project(&self, samples: &[f32]) -> Option<Tensor<2>> {
-        let [before, after] = self.features.pad;
-        let mut padded = vec![0.0; before];
-        padded.extend_from_slice(samples);
-        padded.resize(before + samples.len() + after, 0.0);
-        if self.frontend.frames(padded.len()) == 0 {
-            return None;
-        }
-        Some(self.encoder.project(self.frontend.forward(&padded)))
     }
 }
 
@@ -151,20 +144,25 @@ impl FeatureExtractor for Hubert {
         Some(self.features.layer as u32)
     }
 
-    fn frames(&self, samples: &[f32]) -> Frames {
-        let dim = self.dim();
-        let Some(projected) = self.project(samples) else {
-            return Frames { values: vec![], dim };
-        };
+    fn for_each_part(&self, samples: &[f32], each: &mut dyn FnMut(&[f32])) {
+        let samples = Padded::new(samples, self.features.pad);
+        let count = self.frontend.frames(samples.len());
+        if count == 0 {
+            return;
+        }
         let HubertFeatures { window, overlap, .. } = self.features;
-        let values = long::in_windows(projected, window, overlap, &|part| {
-            self.encoder.forward(part, &mut |_, _| ())
-        });
-        Frames { values, dim }
+        let prepared = self.frontend.prepare(samples);
+        long::in_windows(
+            count,
+            window,
+            overlap,
+            &mut |range| self.encoder.project(prepared.frames(range)),
+            &|part| self.encoder.forward(part, &mut |_, _| ()),
+            each,
+        );
     }
 
-    /// One after the other: each keeps all cores, or the device, busy.
-    fn frames_of_all(&self, utterances: &[&[f32]]) -> Vec<Frames> {
-        utterances.iter().map(|samples| self.frames(samples)).collect()
+    fn side_by_side(&self) -> bool {
+        slam_nn::device::is_cpu(&self.device)
     }
 }

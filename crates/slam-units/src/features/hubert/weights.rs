@@ -1,7 +1,7 @@
 //! Parameters of a HuBERT checkpoint by name, with the shapes they must have.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use slam_nn::ops::{self, Activation};
+use slam_nn::ops::{self, Activation, FixedLinear};
 use slam_nn::weights::Weights;
 
 /// A checkpoint's tensors on a device.
@@ -32,17 +32,14 @@ impl<'a> Source<'a> {
         Ok(Tensor::from_data(TensorData::new(values, [size]), self.device))
     }
 
-    pub(super) fn matrix(&self, values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(values, shape), self.device)
+    pub(super) fn device(&self) -> &Device {
+        self.device
     }
 }
 
 /// `x wᵀ + b`.
 #[derive(Clone, Debug)]
-pub(super) struct Linear {
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-}
+pub(super) struct Linear(FixedLinear);
 
 impl Linear {
     pub(super) fn load(
@@ -51,32 +48,31 @@ impl Linear {
         output: usize,
         input: usize,
     ) -> Result<Self, String> {
-        let values = source.values(&format!("{name}.weight"), &[output, input])?;
-        let weight = source.matrix(values, [output, input]);
-        Ok(Self { weight, bias: Some(source.vector(&format!("{name}.bias"), output)?) })
+        let weight = source.values(&format!("{name}.weight"), &[output, input])?;
+        let bias = source.values(&format!("{name}.bias"), &[output])?;
+        Ok(Self(FixedLinear::new(weight, input, Some(bias), source.device)))
     }
 
-    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        ops::linear(x, self.weight.clone(), self.bias.clone())
+    pub(super) fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        self.0.forward(x, activation)
     }
 }
 
 /// A convolution over time, channels last.
 #[derive(Clone, Debug)]
 pub(super) struct Convolution {
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
+    layer: FixedLinear,
     stride: usize,
 }
 
 impl Convolution {
     /// A weight `[output, input, kernel]`, as torch has it.
     pub(super) fn new(
-        source: &Source<'_>,
         values: &[f32],
         [output, input, kernel]: [usize; 3],
-        bias: Option<Tensor<1>>,
+        bias: Option<Vec<f32>>,
         stride: usize,
+        device: &Device,
     ) -> Self {
         let mut rows = Vec::with_capacity(values.len());
         for o in 0..output {
@@ -84,22 +80,12 @@ impl Convolution {
                 rows.extend((0..input).map(|i| values[(o * input + i) * kernel + k]));
             }
         }
-        Self { weight: source.matrix(rows, [output, kernel * input]), bias, stride }
+        Self { layer: FixedLinear::new(rows, kernel * input, bias, device), stride }
     }
 
     /// `[time, input]` to `[frames, output]`.
     pub(super) fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
-        ops::conv1d(x, self.weight.clone(), self.bias.clone(), self.stride, activation)
-    }
-
-    /// The same convolution with its result scaled and shifted, channel by channel.
-    pub(super) fn scaled(&self, scale: Tensor<1>, shift: Tensor<1>) -> Self {
-        let bias = match &self.bias {
-            Some(bias) => bias.clone() * scale.clone() + shift,
-            None => shift,
-        };
-        let weight = self.weight.clone() * scale.unsqueeze_dim::<2>(1);
-        Self { weight, bias: Some(bias), stride: self.stride }
+        self.layer.conv1d(x, self.stride, activation)
     }
 }
 
