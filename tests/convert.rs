@@ -69,7 +69,15 @@ fn a_checkpoint_is_exported_with_its_card_and_comes_back() {
         assert!(hf.join(file).is_file(), "{file}");
     }
     let card = fs::read_to_string(hf.join("README.md")).unwrap();
-    for said in ["demo-stories (synthetic", "mfcc-25hz: 50 units", "steps", "lexical:"] {
+    for said in [
+        "demo-stories (synthetic",
+        "mfcc-25hz: 50 units",
+        "qwen2: ",
+        "pretrain: ",
+        "dpo: ",
+        "of a budget of",
+        "lexical:",
+    ] {
         assert!(card.contains(said), "no '{said}' in\n{card}");
     }
     let said = run(&["import", "slamkit", path(&hf), "--out", path(&back)]).unwrap();
@@ -126,6 +134,42 @@ fn a_spoken_prompt_is_continued_and_the_seed_decides() {
     };
     assert_eq!(generate("1"), generate("1"));
     assert_ne!(generate("1"), generate("2"));
+    // Prompts of different length together; each unit is told as it is drawn, and the file has all of them.
+    let dir = tempfile::tempdir().unwrap();
+    let (units, out) = (dir.path().join("prompt.json"), dir.path().join("out.json"));
+    fs::write(&units, "[3, 1, 4, 1, 5]").unwrap();
+    let said = run(&[
+        "generate",
+        path(&checkpoint),
+        "--prompt",
+        path(&prompt),
+        "--prompt",
+        path(&units),
+        "--quick",
+        "--data",
+        path(&data),
+        "--max-new-tokens",
+        "12",
+        "--seed",
+        "1",
+        "--stream",
+        "--out",
+        path(&out),
+    ])
+    .unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let made: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
+    assert_eq!(made[0]["units"], generate("1")[0]["units"], "a batch-mate changes nothing");
+    assert_eq!(made[1]["prompt_units"], serde_json::json!([3, 1, 4, 1, 5]));
+    let told: Vec<Value> =
+        said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for i in 0..2 {
+        let of_prompt: Vec<&Value> =
+            told.iter().filter(|t| t["prompt"] == i).map(|t| &t["unit"]).collect();
+        let mut expected: Vec<&Value> = made[i]["units"].as_array().unwrap().iter().collect();
+        expected.extend((made[i]["ended"] == true).then_some(&Value::Null));
+        assert_eq!(of_prompt, expected);
+    }
     // The full demo's tokeniser is another one.
     let said =
         run(&["generate", path(&checkpoint), "--prompt", path(&prompt), "--data", path(&data)])

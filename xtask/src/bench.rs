@@ -46,6 +46,10 @@ enum Bench {
     Units(Options),
     /// Tokens a second of pre-training, against transformers and torch's AdamW
     Train(Options),
+    /// The decoder at the recipe's size: logits in f32 and bf16, memory of loading, against transformers
+    Model(Options),
+    /// Tokens a second of greedy generation at the recipe's size, against transformers
+    Generate(Options),
 }
 
 #[derive(clap::Args)]
@@ -99,6 +103,22 @@ const TRAIN: Target = Target {
     peer: "crates/slam-train/benches/train_peer.py",
 };
 
+const MODEL: Target = Target {
+    name: "model",
+    package: "slam-lm",
+    bench: "model",
+    features: "",
+    peer: "crates/slam-lm/benches/model_peer.py",
+};
+
+const GENERATE: Target = Target {
+    name: "generate",
+    package: "slam-lm",
+    bench: "generate",
+    features: "",
+    peer: "crates/slam-lm/benches/generate_peer.py",
+};
+
 const RESAMPLE: Target = Target {
     name: "resample",
     package: "slam-audio",
@@ -133,6 +153,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Resample(options) => (RESAMPLE, options),
         Bench::Units(options) => (UNITS, options),
         Bench::Train(options) => (TRAIN, options),
+        Bench::Model(options) => (MODEL, options),
+        Bench::Generate(options) => (GENERATE, options),
     };
     let folder = worker::workspace().join("target/bench").join(target.name);
     fs::create_dir_all(&folder)

@@ -25,6 +25,10 @@ pub(crate) struct Arguments {
     /// Where the continuations go, as JSON; they are printed too
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Print each unit as it is drawn, one JSON line each, in place of the whole at the end; a null is the end
+    /// of a sequence
+    #[arg(long)]
+    stream: bool,
     /// Units to add at most
     #[arg(long, default_value_t = 150)]
     max_new_tokens: usize,
@@ -83,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "repetition_penalty": a.repetition_penalty,
         "seed": a.seed,
         "out": a.out,
+        "stream": a.stream,
     });
     let runner = Runner {
         worker: Programs::worker_alone(&a.common.device)?.slam,
@@ -92,6 +97,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         resume: "the same command".into(),
     };
     let done = runner.run(&RunStep { name: "generate".into(), command: "generate", request })?;
-    println!("{}", done.text);
+    if !a.stream {
+        println!("{}", done.text);
+    }
     Ok(())
 }

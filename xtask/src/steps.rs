@@ -96,8 +96,12 @@ impl Runner {
         let mut result = None;
         let status = process::run(&mut worker, interrupt::flag(), &mut |event| {
             progress.event(&event);
-            if let Event::Result { text } = event {
-                result = Some(text);
+            match event {
+                Event::Result { text } => result = Some(text),
+                Event::Unit { prompt, unit } => {
+                    println!("{}", serde_json::json!({"prompt": prompt, "unit": unit}));
+                }
+                _ => {}
             }
         })
         .with_context(|| format!("failed to start {}", self.worker.display()))?;

@@ -13,6 +13,9 @@ use crate::recipe::Recipe;
 use crate::root::{Data, Root};
 use crate::worker::Programs;
 
+/// What `--init` calls a model without a checkpoint.
+const RANDOM: &str = "random";
+
 /// Pre-train, optimise preferences, score and report within a budget.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -34,6 +37,10 @@ pub(crate) struct Arguments {
     /// The pipeline: a name in pipelines/ or a file
     #[arg(long, default_value = "demo", conflicts_with = "resume")]
     pipeline: String,
+    /// Where the model starts: `random` for random weights of the pipeline's [model] (the ablation of TWIST), or
+    /// a checkpoint's folder [default: the pipeline's]
+    #[arg(long, value_name = "random|DIR", conflicts_with = "resume")]
+    init: Option<String>,
     /// The data root: a folder, or s3://BUCKET/FOLDER, gs://, az://, http(s)://
     #[arg(long, default_value = "data", conflicts_with = "resume")]
     data: PathBuf,
@@ -96,6 +103,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Puts another start in place of the pipeline's.
+fn set_start(model: &mut Value, init: &str) -> anyhow::Result<()> {
+    let Some(model) = model.as_object_mut() else {
+        return Err(Failure::Usage("[model] of the pipeline is no table".into()).into());
+    };
+    model.remove("checkpoint");
+    if init != RANDOM {
+        model.insert("checkpoint".into(), init.into());
+    } else if !model.contains_key("model_type") {
+        let message = "--init random needs the model's sizes, and the pipeline's [model] names a checkpoint alone";
+        return Err(Failure::Usage(message.into()).into());
+    }
+    Ok(())
+}
+
 fn start(arguments: &Arguments) -> anyhow::Result<(RunFile, PathBuf)> {
     let path = pipeline_path(&arguments.pipeline)?;
     let mut pipeline = Pipeline::read(&path, false, &arguments.common.overrides)?;
@@ -117,7 +139,31 @@ fn start(arguments: &Arguments) -> anyhow::Result<(RunFile, PathBuf)> {
     if let Some(budget) = others.into_iter().flatten().next() {
         pipeline.set_training_budget(&budget);
     }
-    let run = arguments.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(&pipeline.name));
+    let mut name = pipeline.name.clone();
+    if let Some(init) = &arguments.init {
+        set_start(&mut pipeline.model, init)?;
+        if init == RANDOM {
+            name.push_str("-random");
+        }
+    }
+    let run = arguments.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
     let data = Data { data: arguments.data.clone(), cache: arguments.cache.clone() };
     Ok((RunFile { pipeline, data: Root::of(&data)?.folder, notice: None }, run))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn init_takes_the_place_of_the_pipelines_checkpoint() {
+        let given = json!({"checkpoint": "models/twist", "model_type": "qwen2", "hidden_size": 64});
+        let of = |init: &str, mut model: Value| set_start(&mut model, init).map(|()| model);
+        let random = of("random", given.clone()).unwrap();
+        assert_eq!(random, json!({"model_type": "qwen2", "hidden_size": 64}));
+        assert_eq!(of("models/other", random).unwrap()["checkpoint"], "models/other");
+        let error = of("random", json!({"checkpoint": "models/twist"})).unwrap_err();
+        assert!(error.to_string().contains("sizes"), "{error}");
+    }
 }

@@ -41,6 +41,13 @@ pub enum Event {
         /// The text.
         text: String,
     },
+    /// A prompt is continued by one unit.
+    Unit {
+        /// The prompt's position in the request.
+        prompt: usize,
+        /// The unit; `None` where the model ends the sequence.
+        unit: Option<u16>,
+    },
     /// The result of a command, for people: a table or a sentence.
     Result {
         /// The text.

@@ -77,6 +77,27 @@ pub enum RopeScaling {
         /// Positions of the original training.
         original: f64,
     },
+    /// The base grows with sequences that exceed the model's positions (`dynamic`). This crate takes none
+    /// beyond them, and up to there it is no scaling; the factor is kept for programs that go on.
+    Dynamic {
+        /// How fast the base grows.
+        factor: f64,
+    },
+    /// `YaRN` (Peng et al. 2023): fast rotations kept, slow ones divided, a ramp between, attention sharpened.
+    Yarn {
+        /// Divides the frequencies of slow rotations.
+        factor: f64,
+        /// Positions of the original training.
+        original: f64,
+        /// Dimensions that rotate oftener within the original positions are kept.
+        beta_fast: f64,
+        /// Dimensions that rotate more seldom are divided.
+        beta_slow: f64,
+        /// Factor on cosines and sines.
+        attention: f64,
+        /// Whether the ramp begins and ends at whole dimensions.
+        truncate: bool,
+    },
 }
 
 /// A decoder's shape and constants.
@@ -233,6 +254,11 @@ impl DecoderConfig {
             RopeScaling::Linear { factor } => positive(factor),
             RopeScaling::Llama3 { factor, low, high, original } => {
                 [factor, low, high, original].into_iter().all(positive) && low < high
+            }
+            RopeScaling::Dynamic { factor } => positive(factor),
+            RopeScaling::Yarn { factor, original, beta_fast, beta_slow, attention, .. } => {
+                [factor, original, beta_fast, beta_slow, attention].into_iter().all(positive)
+                    && beta_slow < beta_fast
             }
         };
         if !(scaling && positive(self.rope_theta)) {

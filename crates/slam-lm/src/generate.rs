@@ -1,6 +1,7 @@
 //! Continuing prompts: sampling as transformers' logits processors define it, over a cache.
 
 use crate::{Decoder, LmError, Rng};
+use std::ops::ControlFlow;
 
 /// How the next token is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,8 +127,8 @@ fn choose(logits: &[f32], seen: &[u32], options: &GenerateOptions, rng: &mut Rng
 
 /// Continues prompts of any lengths together; a prompt's result does not depend on its batch-mates.
 ///
-/// `on_token` is told each new token with its prompt's index as it is drawn. The result holds the
-/// new tokens only, the stop token included.
+/// `on_token` is told each new token with its prompt's index as it is drawn, and may end it all. The
+/// result holds the new tokens only, the stop token included.
 ///
 /// # Errors
 /// When a prompt is empty, or does not fit the model with the new tokens.
@@ -135,7 +136,7 @@ pub fn generate(
     decoder: &Decoder,
     prompts: &[&[u32]],
     options: &GenerateOptions,
-    on_token: &mut dyn FnMut(usize, u32),
+    on_token: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<Vec<Vec<u32>>, LmError> {
     let longest = prompts.iter().map(|p| p.len()).max().unwrap_or(0);
     if let Some(i) = prompts.iter().position(|p| p.is_empty()) {
@@ -154,7 +155,7 @@ pub fn generate(
         (0..prompts.len()).map(|i| Rng::named(options.seed, &format!("prompt {i}"))).collect();
     let mut cache = decoder.new_cache(prompts.len(), longest + options.max_new_tokens);
     let vocab = decoder.config().vocab_size;
-    for step in 0..options.max_new_tokens {
+    'steps: for step in 0..options.max_new_tokens {
         if done.iter().all(|d| *d) {
             break;
         }
@@ -175,8 +176,10 @@ pub fn generate(
             }
             let id = choose(logits, &tokens[i], options, &mut rngs[i]);
             tokens[i].push(id);
-            on_token(i, id);
             done[i] = options.stop == Some(id);
+            if on_token(i, id).is_break() {
+                break 'steps;
+            }
         }
     }
     Ok(tokens.iter().zip(prompts).map(|(t, p)| t[p.len()..].to_vec()).collect())

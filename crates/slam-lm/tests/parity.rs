@@ -6,6 +6,7 @@ use slam_lm::generate::{GenerateOptions, generate, probabilities};
 use slam_lm::{Decoder, DecoderConfig, TokenBatch, batch, checkpoint, score, tokenizer};
 use slam_nn::params::{ParamMut, ParamRef, Parameters};
 use slam_nn::weights::Weights;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 const FAMILIES: [&str; 5] = ["qwen2", "llama-untied", "opt", "opt-post-norm-proj", "gpt-neox"];
@@ -38,6 +39,10 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 fn segments(rows: &[Vec<u32>]) -> Vec<Vec<&[u32]>> {
     rows.iter().map(|row| vec![row.as_slice()]).collect()
+}
+
+fn go_on(_: usize, _: u32) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 #[test]
@@ -181,6 +186,22 @@ fn sequence_scores_equal_the_padded_reference() {
 }
 
 #[test]
+fn scores_are_those_of_each_sequence_alone() {
+    for family in FAMILIES {
+        let decoder = Decoder::load(fixtures().join(family), &Device::flex()).unwrap();
+        let sequences: Vec<Vec<u32>> =
+            (0..9u32).map(|n| (0..1 + n * 5).map(|i| 1 + (i * i + n) % 41).collect()).collect();
+        let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+        let together = score::sequence_nlls(&decoder, &sequences).unwrap();
+        for (sequence, score) in sequences.iter().zip(&together) {
+            let alone = score::sequence_nlls(&decoder, &[sequence]).unwrap()[0];
+            assert_eq!(alone, *score, "{family}: {} tokens", sequence.len());
+        }
+        assert_eq!((together[0].tokens, together[0].sum), (0, 0.0));
+    }
+}
+
+#[test]
 fn generation_is_that_of_transformers() {
     let decoder = Decoder::load(fixtures().join("qwen2"), &Device::flex()).unwrap();
     let text = std::fs::read_to_string(fixtures().join("generation/greedy.json")).unwrap();
@@ -205,11 +226,12 @@ fn generation_is_that_of_transformers() {
             if i == 1 {
                 heard.push(id);
             }
+            ControlFlow::Continue(())
         })
         .unwrap();
         assert_eq!(out[1], want[prompt.len()..], "{key}");
         assert_eq!(out[1], heard);
-        let alone = generate(&decoder, &[&prompt[..4]], &options, &mut |_, _| {}).unwrap();
+        let alone = generate(&decoder, &[&prompt[..4]], &options, &mut go_on).unwrap();
         assert_eq!(out[0], alone[0]);
     }
     let processed = Weights::open(fixtures().join("generation/processed.safetensors")).unwrap();
@@ -217,6 +239,66 @@ fn generation_is_that_of_transformers() {
     let options = GenerateOptions { repetition_penalty: 1.0, ..GenerateOptions::default() };
     let p = probabilities(&logits, &prompt, &options);
     assert!(distance(&p, &processed.tensor_f32("probabilities_t08_k25").unwrap().0) < 1e-6);
+}
+
+#[test]
+fn sampling_depends_on_the_seed_alone_and_ends_at_s_or_on_demand() {
+    let decoder = Decoder::load(fixtures().join("qwen2"), &Device::flex()).unwrap();
+    let prompts: [&[u32]; 3] = [&[1, 7, 9], &[1, 3, 8, 40, 12, 5], &[1]];
+    let options =
+        GenerateOptions { max_new_tokens: 60, temperature: 1.5, seed: 3, ..Default::default() };
+    let together = generate(&decoder, &prompts, &options, &mut go_on).unwrap();
+    assert_eq!(together, generate(&decoder, &prompts, &options, &mut go_on).unwrap());
+    let other = GenerateOptions { seed: 4, ..options.clone() };
+    assert_ne!(together, generate(&decoder, &prompts, &other, &mut go_on).unwrap());
+    // The first prompt draws the same numbers whoever is beside it.
+    let alone = generate(&decoder, &prompts[..1], &options, &mut go_on).unwrap();
+    assert_eq!(alone[0], together[0]);
+    let ended = together.iter().filter(|tokens| tokens.contains(&1)).count();
+    assert!(ended > 0, "a model over 42 tokens that draws 180 ends somewhere: {together:?}");
+    for tokens in &together {
+        let end = tokens.iter().position(|id| *id == 1);
+        assert_eq!(tokens.len(), end.map_or(60, |end| end + 1));
+    }
+    let mut left = 5;
+    let broken = generate(&decoder, &prompts, &options, &mut |_, _| {
+        left -= 1;
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let broken = broken.unwrap();
+    assert_eq!(broken.iter().map(Vec::len).sum::<usize>(), 5);
+    assert!(broken.iter().zip(&together).all(|(part, whole)| whole.starts_with(part)));
+    let long = GenerateOptions { max_new_tokens: 1 << 20, ..options.clone() };
+    let error = generate(&decoder, &prompts, &long, &mut go_on).unwrap_err().to_string();
+    let limit = format!("{} positions", decoder.config().max_positions);
+    assert!(error.contains(&limit), "{error}");
+    let error = generate(&decoder, &[&[]], &options, &mut go_on).unwrap_err().to_string();
+    assert!(error.contains("prompt 0 is empty"), "{error}");
+}
+
+#[test]
+fn top_p_keeps_the_smallest_set_that_reaches_p() {
+    // exp of these is 4 : 3 : 2 : 1.
+    let logits = [2.0f32, 4.0, 1.0, 3.0].map(f32::ln);
+    let p = |top_p| {
+        let options = GenerateOptions {
+            temperature: 1.0,
+            top_k: 0,
+            top_p,
+            repetition_penalty: 1.0,
+            ..Default::default()
+        };
+        probabilities(&logits, &[], &options)
+    };
+    for (top_p, kept) in [(1.0, 4), (0.95, 4), (0.85, 3), (0.65, 2), (0.35, 1), (1e-9, 1)] {
+        let shares = p(top_p);
+        let order: [f32; 4] = [4.0, 3.0, 2.0, 1.0];
+        let sum: f32 = order[..kept].iter().sum();
+        for (rank, i) in [1, 3, 0, 2].into_iter().enumerate() {
+            let expected = if rank < kept { order[rank] / sum } else { 0.0 };
+            assert!((shares[i] - expected).abs() < 1e-6, "{top_p}: {shares:?}");
+        }
+    }
 }
 
 #[test]

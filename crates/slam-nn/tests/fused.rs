@@ -100,7 +100,7 @@ fn check(name: &str, tolerance: f32, run: impl Fn(Form) -> Outcome + Sync) {
 #[test]
 fn linear_equals_the_product_with_and_without_bias() {
     for (rows, inner, outer) in
-        [(1, 1, 1), (37, 13, 5), (300, 96, 70), (1, 900, 1200), (3, 200, 515)]
+        [(1, 1, 1), (37, 13, 5), (300, 96, 70), (1, 900, 1200), (3, 200, 515), (7, 500, 601)]
     {
         for biased in [false, true] {
             check(&format!("linear {rows} {inner} {outer}"), 2e-6, |form| {
@@ -117,6 +117,22 @@ fn linear_equals_the_product_with_and_without_bias() {
                 outcome(y, leaves)
             });
         }
+    }
+}
+
+#[test]
+fn a_row_of_few_is_the_row_alone() {
+    let device = Device::flex();
+    let tensor = |rows: usize, seed: usize| -> Tensor<2> {
+        let values = (0..rows * 520).map(|i| ((i * 7919 + seed) % 1009) as f32 / 997.0 - 0.5);
+        Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), [rows, 520]), &device)
+    };
+    let (x, w) = (tensor(15, 1), tensor(600, 2));
+    let bits =
+        |y: Tensor<2>| -> Vec<u32> { y.into_data().iter::<f32>().map(f32::to_bits).collect() };
+    let together = bits(ops::linear(x.clone(), w.clone(), None));
+    for (row, together) in together.chunks(600).enumerate() {
+        assert_eq!(bits(ops::linear(x.clone().narrow(0, row, 1), w.clone(), None)), together);
     }
 }
 

@@ -33,11 +33,24 @@ pub(crate) fn of(checkpoint: &Path) -> String {
             )],
         );
     }
+    if let Some(c) = json(checkpoint.join("config.json")) {
+        let base = if c["base_config"].is_object() { &c["base_config"] } else { &c };
+        let said = |key: &str| base[key].as_u64().unwrap_or_default();
+        add(
+            "Model",
+            vec![format!(
+                "{}: {} blocks of width {}, {} tokens (`<PAD>` 0, `<S>` 1 at both ends of a sequence, unit *u* is *u* + 2)",
+                base["model_type"].as_str().unwrap_or_default(),
+                said("num_hidden_layers"),
+                said("hidden_size"),
+                c["vocab_size"]
+            )],
+        );
+    }
     let stage = checkpoint.parent();
     let run = stage.and_then(Path::parent);
-    let datasets =
-        run.and_then(|r| json(r.join("run.json"))).map(|r| r["pipeline"]["datasets"].clone());
-    let datasets = datasets.as_ref().and_then(Value::as_array).into_iter().flatten();
+    let file = run.and_then(|r| json(r.join("run.json"))).unwrap_or_default();
+    let datasets = file["pipeline"]["datasets"].as_array().into_iter().flatten();
     add(
         "Data",
         datasets
@@ -48,18 +61,21 @@ pub(crate) fn of(checkpoint: &Path) -> String {
             })
             .collect(),
     );
-    if let Some(s) = stage.and_then(|s| json(s.join("summary.json"))) {
-        let spent = &s["spent"];
-        add(
-            "Training",
-            vec![format!(
-                "{} steps, {} tokens, {:.0} s",
-                spent["steps"],
-                spent["tokens"],
-                spent["seconds"].as_f64().unwrap_or_default()
-            )],
-        );
-    }
+    let name = stage.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    // A model of preference optimisation was pre-trained first.
+    let before = (name == "dpo").then_some("pretrain");
+    let trained = before.into_iter().chain([&*name]).filter_map(|stage| {
+        let spent = json(run?.join(stage).join("summary.json"))?["spent"].take();
+        let table = if stage == "pretrain" { "train" } else { stage };
+        Some(format!(
+            "{stage}: {} steps, {} tokens, {:.0} s{}",
+            spent["steps"],
+            spent["tokens"],
+            spent["seconds"].as_f64().unwrap_or_default(),
+            budget(&file["pipeline"][table]["params"]["budget"])
+        ))
+    });
+    add("Training", trained.collect());
     let scores =
         run.and_then(|r| fs::read_dir(r.join("scores")).ok()).into_iter().flatten().flatten();
     let scored = |v: &Value| {
@@ -89,4 +105,17 @@ pub(crate) fn of(checkpoint: &Path) -> String {
         );
     }
     card
+}
+
+/// What a stage was given to end with.
+fn budget(given: &Value) -> String {
+    let Some((name, value)) = given.as_object().and_then(|given| given.iter().next()) else {
+        return String::new();
+    };
+    match value.as_f64() {
+        Some(seconds) if name == "seconds" && seconds >= 3600.0 => {
+            format!(" of a budget of {:.2} h", seconds / 3600.0)
+        }
+        _ => format!(" of a budget of {value} {name}"),
+    }
 }

@@ -1,7 +1,9 @@
 //! Continuations of spoken prompts.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,9 @@ use slam_nn::device::DeviceSpec;
 use slam_units::features::FeatureConfig;
 use slam_units::kmeans::KMeans;
 use slam_units::{Checkpoint, Tokeniser};
+
+use crate::exit::Interrupted;
+use crate::signals;
 
 /// Prompts to continue.
 #[derive(Deserialize)]
@@ -37,6 +42,9 @@ struct GenerateRequest {
     seed: u64,
     /// Where the continuations go, as JSON.
     out: Option<PathBuf>,
+    /// Whether each unit is told as it is drawn.
+    #[serde(default)]
+    stream: bool,
 }
 
 /// One continued prompt.
@@ -88,8 +96,12 @@ pub(crate) fn run(request: &Path, device: &str) -> anyhow::Result<()> {
     let tokens: Vec<&[u32]> = prompts.iter().map(|p| p.1.as_slice()).collect();
     let mut drawn = 0;
     let total = (r.max_new_tokens * tokens.len()) as f64;
-    let new = generate(&model, &tokens, &options, &mut |_, _| {
+    let new = generate(&model, &tokens, &options, &mut |prompt, token| {
         drawn += 1;
+        if r.stream {
+            let unit = token_units(&[token]).first().copied();
+            Event::Unit { prompt, unit }.print();
+        }
         Event::Progress {
             task: "generate".into(),
             done: f64::from(drawn),
@@ -98,7 +110,15 @@ pub(crate) fn run(request: &Path, device: &str) -> anyhow::Result<()> {
             message: String::new(),
         }
         .print();
+        if signals::flag().load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })?;
+    if signals::flag().load(Ordering::Relaxed) {
+        return Err(Interrupted.into());
+    }
     let continuations: Vec<Continuation> = r
         .prompts
         .iter()

@@ -155,10 +155,26 @@ impl DecoderConfig {
                 high: need("high_freq_factor")?,
                 original: need("original_max_position_embeddings")?,
             },
+            "dynamic" => RopeScaling::Dynamic { factor: need("factor")? },
+            "yarn" => {
+                let factor = need("factor")?;
+                let original = match number(scaling, "original_max_position_embeddings", 0.0)? {
+                    0.0 => self.max_positions as f64,
+                    given => given,
+                };
+                RopeScaling::Yarn {
+                    factor,
+                    original,
+                    beta_fast: number(scaling, "beta_fast", 32.0)?,
+                    beta_slow: number(scaling, "beta_slow", 1.0)?,
+                    attention: yarn_attention(scaling, factor)?,
+                    truncate: flag(scaling, "truncate", true)?,
+                }
+            }
             other => {
                 return Err(LmError::Config(format!(
-                    "rotary scaling `{other}` is not supported; use default, linear or llama3, or \
-                     take `rope_scaling` out where sequences stay below the original positions"
+                    "rotary scaling `{other}` is not supported; use default, linear, dynamic, llama3 or \
+                     yarn, or take `rope_scaling` out where sequences stay below the original positions"
                 )));
             }
         };
@@ -230,6 +246,22 @@ impl DecoderConfig {
                     "rope_type": "llama3", "factor": factor, "low_freq_factor": low,
                     "high_freq_factor": high, "original_max_position_embeddings": original as u64,
                 }),
+                RopeScaling::Dynamic { factor } => {
+                    json!({"rope_type": "dynamic", "factor": factor})
+                }
+                RopeScaling::Yarn {
+                    factor,
+                    original,
+                    beta_fast,
+                    beta_slow,
+                    attention,
+                    truncate,
+                } => json!({
+                    "rope_type": "yarn", "factor": factor,
+                    "original_max_position_embeddings": original as u64,
+                    "beta_fast": beta_fast, "beta_slow": beta_slow,
+                    "attention_factor": attention, "truncate": truncate,
+                }),
             },
         );
         if self.family == Family::GptNeox {
@@ -260,6 +292,15 @@ impl DecoderConfig {
         }
         Value::Object(json)
     }
+}
+
+/// The factor on cosines and sines that YaRN's checkpoints name, or give by `mscale` or not at all (Peng et
+/// al. 2023, section 3.4).
+fn yarn_attention(scaling: &Value, factor: f64) -> Result<f64, LmError> {
+    let by = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
+    let (scale, all) = (number(scaling, "mscale", 0.0)?, number(scaling, "mscale_all_dim", 0.0)?);
+    let found = if scale != 0.0 && all != 0.0 { by(scale) / by(all) } else { by(1.0) };
+    number(scaling, "attention_factor", found)
 }
 
 fn size(json: &Value, key: &str) -> Result<usize, LmError> {

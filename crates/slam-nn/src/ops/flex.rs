@@ -2,7 +2,7 @@
 
 use super::fused::{FlexOp, shape, tensor, values};
 use super::kernels::attention::{Kept, Range, Sizes};
-use super::kernels::matrix::{Matrix, add_bias, multiply, times_vector};
+use super::kernels::matrix::{FEW_ROWS, Matrix, add_bias, multiply, times_rows};
 use super::kernels::nll::Head;
 use super::kernels::rotary::Rotation;
 use super::kernels::{activation, attention, nll, norm, rotary};
@@ -23,8 +23,8 @@ impl Linear {
     fn product(x: &FlexTensor, w: &FlexTensor) -> Vec<f32> {
         let (rows, inner, outer) = (shape(x)[0], last(x), shape(w)[0]);
         // Below this, waking the other threads costs more than they save.
-        if rows == 1 && inner > 0 && inner * outer >= 1 << 20 {
-            return times_vector(values(x), values(w));
+        if (1..=FEW_ROWS).contains(&rows) && inner > 0 && inner * outer >= 1 << 18 {
+            return times_rows(values(x), inner, values(w));
         }
         let x = Matrix::new(values(x), rows, inner, inner);
         multiply(x, Matrix::new(values(w), outer, inner, inner).transposed())

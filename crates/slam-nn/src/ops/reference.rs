@@ -5,8 +5,8 @@ use super::AdamWStep;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Int, Tensor, TensorData, activation, module};
 
-/// Rows of logits that [`token_nll`] makes at a time.
-const NLL_ROWS: usize = 1024;
+/// Logits that [`token_nll`] makes at a time, in elements: 16 MiB, as the CPU's kernel.
+const LOGITS: usize = 4 << 20;
 
 /// See [`super::linear`].
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
@@ -180,10 +180,11 @@ pub fn token_nll(hidden: Tensor<2>, lm_head: Tensor<2>, targets: Tensor<1, Int>)
     let rows = hidden.dims()[0];
     let vocab = lm_head.dims()[0];
     let weight = lm_head.transpose();
+    let piece = (LOGITS / vocab.max(1)).clamp(32, 2048);
     let mut parts = Vec::new();
     let mut start = 0;
     while start < rows {
-        let len = NLL_ROWS.min(rows - start);
+        let len = piece.min(rows - start);
         let logits = hidden.clone().narrow(0, start, len).matmul(weight.clone()).cast(DType::F32);
         let target = targets.clone().narrow(0, start, len);
         let ignored = target.clone().lower_elem(0);

@@ -78,6 +78,32 @@ pub(super) fn sum2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     total
 }
 
+/// [`sum2`] of `y` with each of the four rows of `x`, with the same bytes: four sums at once hide what one
+/// addition has to wait for the one before.
+#[inline(always)]
+#[allow(clippy::inline_always)]
+pub(super) fn sum_of_four(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> [f32; 4] {
+    let width = y.len();
+    let row = |i: usize| x[i * width..(i + 1) * width].as_chunks::<LANES>();
+    let ((ac, at), (bc, bt), (cc, ct), (dc, dt)) = (row(0), row(1), row(2), row(3));
+    let (yc, yt) = y.as_chunks::<LANES>();
+    let mut acc = [[0.0f32; LANES]; 4];
+    for ((((a, b), c), d), y) in ac.iter().zip(bc).zip(cc).zip(dc).zip(yc) {
+        for (acc, x) in acc.iter_mut().zip([a, b, c, d]) {
+            for ((acc, &x), &y) in acc.iter_mut().zip(x).zip(y) {
+                *acc += f(x, y);
+            }
+        }
+    }
+    let mut totals = acc.map(|acc| acc.iter().sum::<f32>());
+    for (total, x) in totals.iter_mut().zip([at, bt, ct, dt]) {
+        for (&x, &y) in x.iter().zip(yt) {
+            *total += f(x, y);
+        }
+    }
+    totals
+}
+
 /// Sum of `f` over the triples of `x`, `y` and `z`.
 #[inline(always)]
 #[allow(clippy::inline_always)]
