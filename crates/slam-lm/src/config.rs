@@ -251,11 +251,10 @@ impl DecoderConfig {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let scaling = match self.rope_scaling {
             RopeScaling::None => true,
-            RopeScaling::Linear { factor } => positive(factor),
+            RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor } => positive(factor),
             RopeScaling::Llama3 { factor, low, high, original } => {
                 [factor, low, high, original].into_iter().all(positive) && low < high
             }
-            RopeScaling::Dynamic { factor } => positive(factor),
             RopeScaling::Yarn { factor, original, beta_fast, beta_slow, attention, .. } => {
                 [factor, original, beta_fast, beta_slow, attention].into_iter().all(positive)
                     && beta_slow < beta_fast

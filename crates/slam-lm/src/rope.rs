@@ -185,7 +185,7 @@ mod tests {
                 json!({"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32,
                        "mscale": 1.0, "mscale_all_dim": 0.8}),
                 [0.177_878_11, 0.0125],
-                1.035_657_1,
+                1.035_657,
             ),
             (
                 json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32,

@@ -190,7 +190,7 @@ fn scores_are_those_of_each_sequence_alone() {
     for family in FAMILIES {
         let decoder = Decoder::load(fixtures().join(family), &Device::flex()).unwrap();
         let sequences: Vec<Vec<u32>> =
-            (0..9u32).map(|n| (0..1 + n * 5).map(|i| 1 + (i * i + n) % 41).collect()).collect();
+            (0..9u32).map(|n| (0..=n * 5).map(|i| 1 + (i * i + n) % 41).collect()).collect();
         let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
         let together = score::sequence_nlls(&decoder, &sequences).unwrap();
         for (sequence, score) in sequences.iter().zip(&together) {
