@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use crate::preset::Origin;
 use crate::preset;
+pub use crate::preset::Origin;
 
 /// A pipeline file: the whole recipe, from data to scores. Unknown fields are refused; the parameters of
 /// stages are checked by the stages themselves before any work starts.

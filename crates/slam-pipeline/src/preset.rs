@@ -65,7 +65,10 @@ pub(crate) fn check_files(tokeniser: &Tokeniser) -> Result<(), String> {
             ),
             None => "name the folder of a HuBERT checkpoint".into(),
         };
-        return Err(format!("tokeniser.checkpoint: {} has no config.json; {remedy}", folder.display()));
+        return Err(format!(
+            "tokeniser.checkpoint: {} has no config.json; {remedy}",
+            folder.display()
+        ));
     }
     let Some(file) = &tokeniser.centroids else { return Ok(()) };
     let (Some(url), Some(expected)) = (&origin.centroids_url, &origin.centroids_sha256) else {

@@ -36,10 +36,14 @@ mod tests {
     #[test]
     fn values_come_once_and_in_order() {
         let (mut next, mut got) = (0..100, Vec::new());
-        let all = prefetch(3, || next.next(), |i| {
-            got.push(i);
-            Ok::<_, ()>(())
-        });
+        let all = prefetch(
+            3,
+            || next.next(),
+            |i| {
+                got.push(i);
+                Ok::<_, ()>(())
+            },
+        );
         assert_eq!((all, got), (Ok(()), (0..100).collect()));
     }
 

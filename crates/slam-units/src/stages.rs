@@ -166,16 +166,20 @@ pub fn fit_kmeans(
     let mut outcome = Outcome::default();
     let mut total_samples = 0;
     for (i, input) in corpus.iter().enumerate() {
-        batches(&context.path(input), |row| row.split == "train", |batch| {
-            // A row that cannot be decoded is unitise's to report; centroids do not need it.
-            let audio: Vec<&[f32]> = batch.audio.iter().flatten().map(Vec::as_slice).collect();
-            for part in of_all(&*extractor, &audio, |samples| extractor.frames(samples)) {
-                frames.extend(&part.values);
-            }
-            total_samples += audio.iter().map(|a| a.len() as u64).sum::<u64>();
-            let read = i as u64 * batch.total + batch.read;
-            report(context, total_samples, read, corpus.len() as u64 * batch.total)
-        })?;
+        batches(
+            &context.path(input),
+            |row| row.split == "train",
+            |batch| {
+                // A row that cannot be decoded is unitise's to report; centroids do not need it.
+                let audio: Vec<&[f32]> = batch.audio.iter().flatten().map(Vec::as_slice).collect();
+                for part in of_all(&*extractor, &audio, |samples| extractor.frames(samples)) {
+                    frames.extend(&part.values);
+                }
+                total_samples += audio.iter().map(|a| a.len() as u64).sum::<u64>();
+                let read = i as u64 * batch.total + batch.read;
+                report(context, total_samples, read, corpus.len() as u64 * batch.total)
+            },
+        )?;
     }
     let frames = frames.finish();
     let model = KMeans::fit(&frames, dim, &params.kmeans, &device)?;
@@ -210,27 +214,31 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
     let mut outcome = Outcome::default();
     let (mut total_units, mut total_samples) = (0, 0);
     let corpus = context.path(corpus);
-    batches(&corpus, |_| true, |batch| {
-        let good: Vec<&[f32]> = batch.audio.iter().flatten().map(Vec::as_slice).collect();
-        let mut units = tokeniser.units(&good).into_iter();
-        for (row, audio) in batch.rows.into_iter().zip(&batch.audio) {
-            match audio.as_ref().map(|_| units.next().unwrap_or_default()) {
-                Ok((units, durations)) => {
-                    total_units += units.len();
-                    total_samples += u64::from(row.num_samples);
-                    let Utterance { id, split, text, words, .. } = row;
-                    writer.push(UnitSequence { id, units, durations, split, text, words })?;
+    batches(
+        &corpus,
+        |_| true,
+        |batch| {
+            let good: Vec<&[f32]> = batch.audio.iter().flatten().map(Vec::as_slice).collect();
+            let mut units = tokeniser.units(&good).into_iter();
+            for (row, audio) in batch.rows.into_iter().zip(&batch.audio) {
+                match audio.as_ref().map(|_| units.next().unwrap_or_default()) {
+                    Ok((units, durations)) => {
+                        total_units += units.len();
+                        total_samples += u64::from(row.num_samples);
+                        let Utterance { id, split, text, words, .. } = row;
+                        writer.push(UnitSequence { id, units, durations, split, text, words })?;
+                    }
+                    Err(error) => outcome.quarantined.push(Quarantined {
+                        id: row.id,
+                        source: corpus.display().to_string(),
+                        stage: stage::UNITISE.name.to_owned(),
+                        error: error.clone(),
+                    }),
                 }
-                Err(error) => outcome.quarantined.push(Quarantined {
-                    id: row.id,
-                    source: corpus.display().to_string(),
-                    stage: stage::UNITISE.name.to_owned(),
-                    error: error.clone(),
-                }),
             }
-        }
-        report(context, total_samples, batch.read, batch.total)
-    })?;
+            report(context, total_samples, batch.read, batch.total)
+        },
+    )?;
     outcome.rows = writer.finish()?;
     outcome.totals.insert("units".to_owned(), total_units as f64);
     let seconds = total_samples as f64 / f64::from(slam_audio::RATE_HZ);

@@ -35,7 +35,10 @@ impl FixedLinear {
         let sizes = inputs > 0 && !weight.is_empty() && weight.len().is_multiple_of(inputs);
         assert!(sizes, "fixed linear: weights in rows of {inputs}");
         let outputs = weight.len() / inputs;
-        assert!(bias.as_ref().is_none_or(|b| b.len() == outputs), "fixed linear: one bias an output");
+        assert!(
+            bias.as_ref().is_none_or(|b| b.len() == outputs),
+            "fixed linear: one bias an output"
+        );
         if crate::device::is_cpu(device) {
             return Self(Form::Panels(Arc::new(Panels::new(&weight, inputs, bias))));
         }
@@ -86,7 +89,11 @@ impl FixedLinear {
     }
 
     /// The panels and the input's values, or both as tensors.
-    #[allow(clippy::result_large_err, clippy::type_complexity, reason = "the error is the other way")]
+    #[allow(
+        clippy::result_large_err,
+        clippy::type_complexity,
+        reason = "the error is the other way"
+    )]
     fn panels(
         &self,
         x: Tensor<2>,

@@ -277,7 +277,8 @@ mod tests {
             assert_eq!(kept, thin(n));
             assert_eq!(kept.len() / 2, n.min(10));
             let gaps: Vec<f32> = kept.windows(4).step_by(2).map(|w| w[2] - w[0]).collect();
-            let (least, most) = gaps.iter().fold((f32::MAX, 0f32), |(l, m), &g| (l.min(g), m.max(g)));
+            let (least, most) =
+                gaps.iter().fold((f32::MAX, 0f32), |(l, m), &g| (l.min(g), m.max(g)));
             assert!(least >= 1.0 && most <= 2.0 * least, "{n}: {gaps:?}");
         }
     }

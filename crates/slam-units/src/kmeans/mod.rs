@@ -9,6 +9,7 @@ mod npy;
 pub(crate) use fit::Thinned;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,8 @@ pub struct KMeans {
     /// `[k, dim]`, in scaled space.
     centroids: Vec<f32>,
     /// `x·c − |c|²/2` of a frame and each centroid: greatest for the nearest one.
-    nearness: FixedLinear,
+    /// Made at the first use.
+    nearness: OnceLock<FixedLinear>,
     /// Where that is computed.
     device: Device,
 }
@@ -117,13 +119,18 @@ impl KMeans {
 
     /// Centroids whose distances are computed on a device.
     fn on(device: &Device, centroids: Vec<f32>, dim: usize, scale: Vec<f32>) -> Self {
-        let half_norms = centroids
-            .chunks_exact(dim)
-            .map(|row| (row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / -2.0) as f32)
-            .collect();
-        let nearness = FixedLinear::new(centroids.clone(), dim, Some(half_norms), device);
         let k = centroids.len() / dim;
-        Self { dim, k, scale, centroids, nearness, device: device.clone() }
+        Self { dim, k, scale, centroids, nearness: OnceLock::new(), device: device.clone() }
+    }
+
+    fn nearness(&self) -> &FixedLinear {
+        self.nearness.get_or_init(|| {
+            let rows = self.centroids.chunks_exact(self.dim);
+            let half_norms = rows
+                .map(|row| (row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / -2.0) as f32)
+                .collect();
+            FixedLinear::new(self.centroids.clone(), self.dim, Some(half_norms), &self.device)
+        })
     }
 
     /// How many centroids there are.
@@ -162,7 +169,7 @@ impl KMeans {
         }
         // |x − c|²/2 = |x|²/2 + |c|²/2 − x·c; the first term is the same for every centroid.
         let x = Tensor::from_data(TensorData::new(scaled, [rows, self.dim]), &self.device);
-        let nearness = self.nearness.forward(x, Activation::None).into_data();
+        let nearness = self.nearness().forward(x, Activation::None).into_data();
         let nearness: Vec<f32> = nearness.iter::<f32>().collect();
         nearness
             .chunks_exact(self.k)
@@ -243,7 +250,9 @@ mod tests {
     #[test]
     fn a_label_is_a_function_of_its_frame_alone() {
         let frames = blobs(3000);
-        let model = KMeans::fit(&frames, 3, &KMeansConfig { k: 37, ..Default::default() }, &Device::flex()).unwrap();
+        let model =
+            KMeans::fit(&frames, 3, &KMeansConfig { k: 37, ..Default::default() }, &Device::flex())
+                .unwrap();
         let all = model.assign(&frames);
         for (i, frame) in frames.chunks_exact(3).enumerate() {
             assert_eq!(model.assign(frame), [all[i]]);
@@ -259,8 +268,14 @@ mod tests {
         ));
         let mut frames = blobs(100);
         frames[7] = f32::NAN;
-        assert!(matches!(KMeans::fit(&frames, 3, &config, &Device::flex()), Err(KMeansError::NotFinite(2))));
+        assert!(matches!(
+            KMeans::fit(&frames, 3, &config, &Device::flex()),
+            Err(KMeansError::NotFinite(2))
+        ));
         // Fewer different frames than centroids: the rest lie on top of each other.
-        assert_eq!(KMeans::fit(&[1.0; 30], 3, &config, &Device::flex()).unwrap().assign(&[1.0; 3]), [0]);
+        assert_eq!(
+            KMeans::fit(&[1.0; 30], 3, &config, &Device::flex()).unwrap().assign(&[1.0; 3]),
+            [0]
+        );
     }
 }

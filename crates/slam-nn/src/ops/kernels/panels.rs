@@ -107,7 +107,13 @@ impl Panels {
 
     /// The product of `rows` rows of `x`, `stride` apart, with every output's weights, and the bias; passed
     /// through GELU where `gelu`. The result has dense rows.
-    pub(in crate::ops) fn times(&self, x: &[f32], rows: usize, stride: usize, gelu: bool) -> Vec<f32> {
+    pub(in crate::ops) fn times(
+        &self,
+        x: &[f32],
+        rows: usize,
+        stride: usize,
+        gelu: bool,
+    ) -> Vec<f32> {
         assert!(rows == 0 || (rows - 1) * stride + self.inner <= x.len(), "rows beyond the input");
         if self.instructions == Instructions::Portable {
             return self.general(x, rows, stride, gelu);
@@ -128,16 +134,14 @@ impl Panels {
                         output,
                         end: (output + group).min(self.outputs),
                     };
-                    // SAFETY: no two blocks share an element; the rows lie within `x`, as was checked.
-                    unsafe { self.block(x, stride, y.get(), &block) };
+                    // No two blocks share an element; the rows lie within `x`, as was checked.
+                    self.block(x, stride, y.get(), &block);
                     for row in block.first..block.last {
-                        // SAFETY: `block` wrote these elements, and no other task touches them.
-                        let y = unsafe {
-                            std::slice::from_raw_parts_mut(
-                                y.get().add(row * self.outputs + block.output),
-                                block.end - block.output,
-                            )
-                        };
+                        // `block` wrote these elements, and no other task touches them.
+                        let y = std::slice::from_raw_parts_mut(
+                            y.get().add(row * self.outputs + block.output),
+                            block.end - block.output,
+                        );
                         if let Some(bias) = &self.bias {
                             y.iter_mut().zip(&bias[block.output..]).for_each(|(y, b)| *y += b);
                         }
@@ -278,11 +282,6 @@ macro_rules! tiles {
                             // SAFETY: passed on.
                             unsafe { tile::<$rows>(x, w, y, t) };
                             $rows
-                        }
-                        8.. => {
-                            // SAFETY: passed on.
-                            unsafe { tile::<8>(x, w, y, t) };
-                            8
                         }
                         4.. => {
                             // SAFETY: passed on.
