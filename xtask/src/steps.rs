@@ -110,13 +110,15 @@ impl Runner {
         }
         if !status.success() {
             bail!(
-                "{name} failed ({status}); the worker's message is above, its request is {}",
-                request.display()
+                "{name} failed ({status}); the worker's message is above, its request is {}; what was saved \
+                 is kept, go on with: {}",
+                request.display(),
+                self.resume
             );
         }
         let text = result.unwrap_or_default();
         let worked = text != UP_TO_DATE;
-        if worked && command != "report" {
+        if worked && !matches!(command, "report" | "plan-pretrain") {
             progress.finish(&text);
         } else {
             progress.close();

@@ -18,7 +18,7 @@ use crate::data::{self, Corpus, Samples};
 use crate::error::TrainError;
 use crate::objective::{Loss, Objective, Steps};
 use crate::packing::{self, Packing, Piece};
-use crate::trainer::{self, Job, RunContext, Summary};
+use crate::trainer::{self, Job, Mode, RunContext, Summary};
 
 /// Parameters of pre-training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,7 +140,9 @@ fn first_model(
             config.context, c.max_positions
         )));
     }
-    crate::state::publish_model(context.run, "initial", &model, &corpus.tokeniser)?;
+    if context.mode == Mode::Train {
+        crate::state::publish_model(context.run, "initial", &model, &corpus.tokeniser)?;
+    }
     Ok(model)
 }
 

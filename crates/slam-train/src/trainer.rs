@@ -23,7 +23,7 @@ use crate::objective::{Loss, Objective};
 use crate::optimiser::{AdamW, GradientSum};
 use crate::plan::Plan;
 use crate::prefetch::Prefetch;
-use crate::session::Session;
+use crate::session::{Ending, Session};
 use crate::state::{self, State};
 
 /// What a run writes when it is finished, beside the model in `final/`.
@@ -170,6 +170,11 @@ pub(crate) fn train<O: Objective + Sync>(
         let mut steps = Prefetch::start(scope, config.prefetch, || objective.steps(), first);
         run.work(&mut steps)
     })?;
+    if context.mode == Mode::Plan {
+        // The run is shorter than calibration.
+        let plan = Box::new(run.session.plan(&run.state.spent));
+        return Err(TrainError::Planned { plan });
+    }
     run.finish()
 }
 
@@ -266,8 +271,7 @@ impl<O: Objective> Run<'_, '_, O> {
     /// Tells a plan; the first one is made complete by a trial of what comes at the end.
     fn plan(&mut self, plan: Plan) -> Result<(), TrainError> {
         let timed = matches!(self.job.budget, Budget::Seconds(_));
-        let plan = if timed && self.state.reserve_seconds == 0.0 {
-            let began = Instant::now();
+        let plan = if timed && self.session.ending() == Ending::default() {
             // The trial must not eat the budget of a short run.
             if self.session.has_time_for_trial(&self.state.spent) {
                 self.held_out()?;
@@ -275,18 +279,16 @@ impl<O: Objective> Run<'_, '_, O> {
                     self.save()?;
                 }
             }
-            self.session.keep(1.2 * began.elapsed().as_secs_f64());
-            self.state.reserve_seconds = self.session.pace().reserve;
             self.state.spent.seconds = self.session.seconds();
             self.session.plan(&self.state.spent)
         } else {
             plan
         };
-        self.session.planned(plan.clone());
-        (self.context.tell)(&Update::Plan(plan.clone()));
         if self.context.mode == Mode::Plan {
             return Err(TrainError::Planned { plan: Box::new(plan) });
         }
+        self.session.planned(plan.clone());
+        (self.context.tell)(&Update::Plan(plan));
         Ok(())
     }
 
@@ -295,10 +297,12 @@ impl<O: Objective> Run<'_, '_, O> {
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
+        let began = Instant::now();
         let plain = self.model.clone().to_device(self.context.device);
         let keep = self.job.optimiser.keep;
+        self.state.reserve = self.session.ending();
         state::save(self.context.run, &self.state, &plain, &self.optimiser, keep)?;
-        self.session.saved();
+        self.session.saved(began.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -360,8 +364,10 @@ impl<O: Objective> Run<'_, '_, O> {
 
     /// Figures of held-out data, and whether the loss is the lowest so far.
     fn held_out(&mut self) -> Result<(BTreeMap<String, f64>, bool), TrainError> {
+        let began = Instant::now();
         let plain = self.model.clone().to_device(self.context.device);
         let figures = self.objective.validate(&computing(&plain, self.job.optimiser))?;
+        self.session.validated(began.elapsed().as_secs_f64());
         let mut better = false;
         if let Some(&loss) = figures.get("val_loss") {
             self.state.validation_loss = Some(loss);

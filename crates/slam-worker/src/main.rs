@@ -65,6 +65,8 @@ enum Command {
     },
     /// Pre-train a model
     Pretrain(Request),
+    /// Take the first steps of pre-training, say what the whole would come to, and keep nothing
+    PlanPretrain(Request),
     /// Optimise a model's preferences
     Dpo(Request),
     /// Score a checkpoint
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         Command::Check { steps } => check::run(&steps),
         Command::CheckDevice { device } => check_device::run(&device),
         Command::Pretrain(r) => runs::pretrain(&r.request, &r.device),
+        Command::PlanPretrain(r) => runs::plan_pretrain(&r.request, &r.device),
         Command::Dpo(r) => runs::dpo(&r.request, &r.device),
         Command::Evaluate(r) => runs::evaluate(&r.request, &r.device),
         Command::Report(r) => runs::report(&r.request),

@@ -15,7 +15,7 @@ use slam_nn::device::DeviceSpec;
 use slam_train::dpo::DpoConfig;
 use slam_train::plan::clock;
 use slam_train::pretrain::{PretrainConfig, Start};
-use slam_train::{Report, RunContext, Summary, TrainError, Update};
+use slam_train::{Mode, Report, RunContext, Summary, TrainError, Update};
 
 use crate::exit::Interrupted;
 use crate::signals;
@@ -70,14 +70,39 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 pub(crate) fn pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
     let request: PretrainRequest = read(request)?;
     crate::check::model(&request.model)?;
-    let start = match request.model.get("checkpoint").and_then(Value::as_str) {
-        Some(path) => Start::Checkpoint(path.into()),
-        None => Start::Random(request.model.clone()),
-    };
+    let start = start_of(&request);
     train("pretrain", &request.run, device, |context| {
         let PretrainRequest { params, shards, data_key, .. } = &request;
         slam_train::pretrain::pretrain(params, &start, shards, data_key, context)
     })
+}
+
+/// Measures the first steps of what a request file says and tells the plan; the run's folder is not touched.
+pub(crate) fn plan_pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
+    let request: PretrainRequest = read(request)?;
+    crate::check::model(&request.model)?;
+    let device = device.parse::<DeviceSpec>()?.open()?;
+    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
+    let tell = |update: &Update| tell("plan", update);
+    let context = RunContext::new(folder.path(), &device, signals::flag(), &tell);
+    let context = RunContext { mode: Mode::Plan, ..context };
+    let PretrainRequest { params, shards, data_key, .. } = &request;
+    match slam_train::pretrain::pretrain(params, &start_of(&request), shards, data_key, &context) {
+        Err(TrainError::Planned { plan }) => {
+            Event::Result { text: plan.to_string() }.print();
+            Ok(())
+        }
+        Err(TrainError::Interrupted { .. }) => Err(Interrupted.into()),
+        Err(e) => Err(e.into()),
+        Ok(_) => anyhow::bail!("the run ended without a plan"),
+    }
+}
+
+fn start_of(request: &PretrainRequest) -> Start {
+    match request.model.get("checkpoint").and_then(Value::as_str) {
+        Some(path) => Start::Checkpoint(path.into()),
+        None => Start::Random(request.model.clone()),
+    }
 }
 
 /// Optimises preferences as a request file says.
