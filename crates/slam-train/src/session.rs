@@ -52,7 +52,7 @@ pub(crate) struct Session {
     budget: Budget,
     epoch_tokens: u64,
     parameters: u64,
-    /// Operations a second at which the device multiplies matrices.
+    /// Operations a second at which the devices multiply matrices, all taken as fast as the first.
     peak: f64,
     started: Instant,
     before: Spent,
@@ -82,7 +82,8 @@ impl Session {
             budget: job.budget,
             epoch_tokens,
             parameters: model.num_parameters() as u64,
-            peak: plan::matmul_rate(context.device, job.optimiser.precision.dtype()),
+            peak: plan::matmul_rate(context.device, job.optimiser.precision.dtype())
+                * (1 + context.others.len()) as f64,
             started: context.started,
             before: state.spent,
             ending: state.reserve,

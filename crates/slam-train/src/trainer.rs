@@ -56,8 +56,11 @@ pub enum Mode {
 pub struct RunContext<'a> {
     /// The run's folder.
     pub run: &'a Path,
-    /// The device, outside autodiff.
+    /// The device, outside autodiff. It holds the weights, the optimiser's state and the checkpoints.
     pub device: &'a Device,
+    /// More devices that take their share of every step: each gets a copy of the weights, and the gradients
+    /// are summed on `device`. The result differs from one device's by rounding alone.
+    pub others: &'a [Device],
     /// Set when the process was asked to stop.
     pub cancel: &'a AtomicBool,
     /// When the stage began: what it takes to read data counts towards a budget in seconds.
@@ -200,7 +203,15 @@ impl<'a> RunContext<'a> {
         cancel: &'a AtomicBool,
         tell: &'a dyn Fn(&Update),
     ) -> Self {
-        Self { run, device, cancel, started: Instant::now(), mode: Mode::Train, tell }
+        let (started, mode) = (Instant::now(), Mode::Train);
+        Self { run, device, others: &[], cancel, started, mode, tell }
+    }
+
+    /// How many of a step's `all` rows are computed at once: `micro` (0 for all), and no more than a device's
+    /// share.
+    pub(crate) fn part_of(&self, all: usize, micro: usize) -> usize {
+        let share = all.div_ceil(1 + self.others.len());
+        if micro == 0 { share } else { micro.min(share) }
     }
 }
 
@@ -306,24 +317,62 @@ impl<O: Objective> Run<'_, '_, O> {
         Ok(())
     }
 
+    /// Gradients, losses and figures of a step, all as sums.
+    fn backward(&self, parts: &[O::Micro]) -> (GradientSum, Done) {
+        let (objective, config, others) = (self.objective, self.job.optimiser, self.context.others);
+        let devices = 1 + others.len();
+        let of = |model: &Decoder, device: &Device, first: usize| {
+            let device = config.autodiff(device);
+            let computing = computing(model, config);
+            let mut sums = GradientSum::default();
+            let mut done = Done::default();
+            for part in parts.iter().skip(first).step_by(devices) {
+                let Loss { sum, figures } = objective.loss(&computing, part, &device);
+                let gradients = sum.backward();
+                sums.add(model, &gradients);
+                drop(gradients);
+                done.loss += sum.into_data().iter::<f64>().sum::<f64>();
+                for (name, value) in figures() {
+                    *done.figures.entry(name).or_default() += value;
+                }
+                done.tokens += objective.tokens(part);
+            }
+            (sums, done)
+        };
+        thread::scope(|scope| {
+            let replicas: Vec<_> = others
+                .iter()
+                .zip(1..)
+                .map(|(device, first)| {
+                    let mut model = self.model.clone().to_device(&config.autodiff(device));
+                    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+                    scope.spawn(move || of(&model, device, first))
+                })
+                .collect();
+            let (mut sums, mut done) = of(&self.model, self.context.device, 0);
+            // In the devices' order, whichever is ready first.
+            for replica in replicas {
+                let (more, other) = match replica.join() {
+                    Ok(both) => both,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                };
+                sums.merge(more, self.context.device);
+                done.loss += other.loss;
+                done.tokens += other.tokens;
+                for (name, value) in other.figures {
+                    *done.figures.entry(name).or_default() += value;
+                }
+            }
+            (sums, done)
+        })
+    }
+
     fn optimise(&mut self, parts: &[O::Micro], lr: f64) -> Result<Done, TrainError> {
         let config = self.job.optimiser;
         let weight: f64 = parts.iter().map(|p| self.objective.weight(p)).sum::<f64>().max(1.0);
-        let mut sums = GradientSum::default();
-        let mut done = Done::default();
-        let computing = computing(&self.model, config);
-        for part in parts {
-            let Loss { sum, figures } = self.objective.loss(&computing, part);
-            let gradients = sum.backward();
-            sums.add(&self.model, &gradients);
-            drop(gradients);
-            done.loss += sum.into_data().iter::<f64>().sum::<f64>() / weight;
-            for (name, value) in figures() {
-                *done.figures.entry(name).or_default() += value / weight;
-            }
-            done.tokens += self.objective.tokens(part);
-        }
-        drop(computing);
+        let (sums, mut done) = self.backward(parts);
+        done.loss /= weight;
+        done.figures.values_mut().for_each(|sum| *sum /= weight);
         // The losses were summed: the mean's gradient is the sum's over the weight.
         done.norm = sums.norm() / weight;
         let step = self.state.spent.steps;

@@ -84,7 +84,7 @@ struct Request {
     /// What to do, as a JSON file
     #[arg(long)]
     request: PathBuf,
-    /// auto, cpu, cuda[:n] or wgpu[:n]
+    /// auto, cpu, cuda[:n] or wgpu[:n]; training also takes a list, e.g. cuda:0,cuda:1
     #[arg(long, default_value = "auto")]
     device: String,
 }
