@@ -101,7 +101,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// What a run would come to, from its first steps; the run's folder is not touched.
 fn measure(file: &RunFile, plan: &Plan, run: &Path, common: &Common) -> anyhow::Result<String> {
     let steps = file.steps(plan, run);
-    let step = steps.iter().find(|s| s.command == "pretrain").context("there is no pre-training")?;
+    let step =
+        steps.iter().find(|s| s.command == "pretrain").context("there is no pre-training")?;
     let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
     let runner = Runner {
         worker: Programs::worker_alone(&common.device)?.slam,

@@ -56,16 +56,23 @@ fn three_steps_equal_those_of_torch_with_and_without_decay() {
             sums.add(&model, &loss.backward());
             let loss = loss.into_data().iter::<f64>().sum::<f64>() / targets;
             let norm = sums.norm() / targets;
-            assert!((loss - scalar(format!("loss{step}"))).abs() < 1e-5, "step {step}: loss {loss}");
+            assert!(
+                (loss - scalar(format!("loss{step}"))).abs() < 1e-5,
+                "step {step}: loss {loss}"
+            );
             let wanted = scalar(format!("grad_norm{step}"));
-            assert!((norm - wanted).abs() < 1e-5 * wanted, "step {step}: norm {norm}, not {wanted}");
+            assert!(
+                (norm - wanted).abs() < 1e-5 * wanted,
+                "step {step}: norm {norm}, not {wanted}"
+            );
             let clip = (0.5 / (norm + 1e-6)).min(1.0);
             let arguments = step_of(step + 1, weight_decay, clip / targets);
             optimiser.step(&mut model, sums, &arguments, Decay::All);
         }
         model.for_each_param(&mut |name, p| {
             let wanted = expected.tensor_f32(&format!("param.{name}")).unwrap().0;
-            let off = p.to_f32().iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let off =
+                p.to_f32().iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             // Key biases have no gradient but rounding noise, whose sign AdamW makes a whole step of.
             let limit = if name.ends_with("k_proj.bias") { 6e-3 } else { 2e-5 };
             assert!(off <= limit, "weight decay {weight_decay}: {name} is off by {off}");
@@ -182,7 +189,8 @@ fn train(more: Value, others: &[Device]) -> (Vec<f64>, Vec<f32>) {
 fn assert_near(a: &(Vec<f64>, Vec<f32>), b: &(Vec<f64>, Vec<f32>), what: &str) {
     assert_eq!((a.0.len(), a.1.len()), (b.0.len(), b.1.len()));
     let losses = a.0.iter().zip(&b.0).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    let rms = |x: &mut dyn Iterator<Item = f32>| x.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let rms =
+        |x: &mut dyn Iterator<Item = f32>| x.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
     let off = rms(&mut a.1.iter().zip(&b.1).map(|(a, b)| a - b)) / rms(&mut a.1.iter().copied());
     assert!(losses < 1e-4 && off < 2e-3, "{what}: losses differ by {losses}, weights by {off}");
 }

@@ -88,7 +88,8 @@ pub(crate) fn plan_pretrain(request: &Path, device: &str) -> anyhow::Result<()> 
     let context = RunContext::new(folder.path(), &devices[0], signals::flag(), &tell);
     let context = RunContext { mode: Mode::Plan, others: &devices[1..], ..context };
     let PretrainRequest { params, datasets, data_key, .. } = &request;
-    match slam_train::pretrain::pretrain(params, &start_of(&request), datasets, data_key, &context) {
+    match slam_train::pretrain::pretrain(params, &start_of(&request), datasets, data_key, &context)
+    {
         Err(TrainError::Planned { plan }) => {
             Event::Result { text: plan.to_string() }.print();
             Ok(())
@@ -156,7 +157,8 @@ fn train(
 
 /// Opens every device of a list such as `cuda:0,cuda:1`; the first one holds the weights.
 fn open(names: &str) -> anyhow::Result<Vec<Device>> {
-    let one = |name: &str| -> anyhow::Result<Device> { Ok(name.trim().parse::<DeviceSpec>()?.open()?) };
+    let one =
+        |name: &str| -> anyhow::Result<Device> { Ok(name.trim().parse::<DeviceSpec>()?.open()?) };
     names.split(',').map(one).collect()
 }
 

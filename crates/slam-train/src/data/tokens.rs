@@ -13,7 +13,9 @@ use std::sync::Arc;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use slam_dataset::Key;
-use slam_dataset::arrow::array::{Array, ArrayRef, ListArray, RecordBatch, StringArray, UInt16Array};
+use slam_dataset::arrow::array::{
+    Array, ArrayRef, ListArray, RecordBatch, StringArray, UInt16Array,
+};
 use slam_dataset::arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use slam_dataset::arrow::datatypes::{DataType, Field, Schema};
 use slam_dataset::arrow::error::ArrowError;
@@ -65,11 +67,7 @@ impl Writer {
         // Without its index nobody opens what a crash leaves half replaced.
         let _ = fs::remove_file(folder.join(INDEX));
         let split = |name: &str| SplitWriter::create(&folder.join(name));
-        Ok(Self {
-            folder: folder.to_owned(),
-            train: split(TRAIN)?,
-            validation: split(VALIDATION)?,
-        })
+        Ok(Self { folder: folder.to_owned(), train: split(TRAIN)?, validation: split(VALIDATION)? })
     }
 
     pub(super) fn publish(self, index: Index) -> Result<Index, TrainError> {
@@ -106,7 +104,8 @@ impl SplitWriter {
     fn create(path: &Path) -> Result<Self, TrainError> {
         let staged = Staged::new(path)?;
         let file = File::create(staged.path()).map_err(|e| TrainError::write(path, e))?;
-        let file = FileWriter::try_new(BufWriter::new(file), &schema()).map_err(|e| full(path, e))?;
+        let file =
+            FileWriter::try_new(BufWriter::new(file), &schema()).map_err(|e| full(path, e))?;
         let path = path.to_owned();
         Ok(Self { path, staged, file, ids: Vec::new(), tokens: Vec::new(), ends: Vec::new() })
     }
@@ -257,9 +256,9 @@ fn decode(bytes: Buffer) -> Result<Samples, String> {
     let decoder = FileDecoder::new(schema(), footer.version());
     let mut samples = Samples::default();
     for block in footer.recordBatches().into_iter().flatten() {
-        let whole = usize::try_from(block.offset()).ok().zip(
-            (i64::from(block.metaDataLength()) + block.bodyLength()).try_into().ok(),
-        );
+        let whole = usize::try_from(block.offset())
+            .ok()
+            .zip((i64::from(block.metaDataLength()) + block.bodyLength()).try_into().ok());
         let (start, length): (usize, usize) = whole.ok_or_else(short)?;
         if start.checked_add(length).is_none_or(|stop| stop > bytes.len()) {
             return Err(short());
