@@ -130,11 +130,15 @@ fn signal(name: &str, target: &str) {
     assert!(status.success(), "kill -{name} {target}");
 }
 
+fn children_of(command: &Child) -> Vec<String> {
+    let id = command.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    children.split_whitespace().map(str::to_owned).collect()
+}
+
 /// The worker that a command has started.
 fn worker_of(command: &Child) -> String {
-    let id = command.id();
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    children.split_whitespace().next().expect("the command has started its worker").to_owned()
+    children_of(command).pop().expect("the command has started its worker")
 }
 
 /// A run that nothing disturbed.
@@ -314,10 +318,14 @@ fn a_budget_is_kept_though_the_machine_becomes_slower_half_way() {
         if slow {
             // From here on the worker has a quarter of the machine.
             steps_at_half.get_or_insert_with(|| lines(&trial.pretrain()).len());
-            let worker = worker_of(&child);
-            signal("STOP", &worker);
-            sleep(Duration::from_millis(90));
-            signal("CONT", &worker);
+            // It may have ended a moment ago.
+            if let Some(worker) = children_of(&child).first() {
+                let kill =
+                    |what| Command::new("kill").args([what, worker]).stderr(Stdio::null()).status();
+                kill("-STOP").unwrap();
+                sleep(Duration::from_millis(90));
+                kill("-CONT").unwrap();
+            }
         }
         sleep(Duration::from_millis(30));
         assert!(elapsed < seconds + 60.0, "the budget is long over");

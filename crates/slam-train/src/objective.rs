@@ -15,7 +15,7 @@ pub(crate) type Steps<'a, M> = Box<dyn FnMut(u64) -> Vec<M> + Send + 'a>;
 /// What is optimised.
 pub(crate) trait Objective {
     /// A part of a step that fits into memory at once.
-    type Micro: Send + 'static;
+    type Micro: Send + Sync + 'static;
 
     /// The tokeniser of the data.
     fn tokeniser(&self) -> &TokeniserInfo;

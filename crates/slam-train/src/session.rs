@@ -191,12 +191,14 @@ impl Session {
         self.last_plan = Some((Instant::now(), plan));
     }
 
-    /// Whether a trial of the last validation and save fits: it is not for budgets of a few seconds.
-    pub(crate) fn has_time_for_trial(&self, spent: &Spent) -> bool {
-        match self.budget {
+    /// Whether a trial of the last validation and save is due, and fits: it is not for budgets of a few seconds.
+    pub(crate) fn trial_is_due(&self, spent: &Spent) -> bool {
+        let Ending { validation, save } = self.ending;
+        let fits = match self.budget {
             Budget::Seconds(total) => total - spent.seconds > LEAST_FOR_TRIAL,
             _ => true,
-        }
+        };
+        fits && (validation == 0.0 || save == 0.0)
     }
 
     pub(crate) fn report(&self, state: &State, lr: f64) -> Report {

@@ -23,7 +23,7 @@ use crate::objective::{Loss, Objective};
 use crate::optimiser::{AdamW, GradientSum};
 use crate::plan::Plan;
 use crate::prefetch::Prefetch;
-use crate::session::{Ending, Session};
+use crate::session::Session;
 use crate::state::{self, State};
 
 /// What a run writes when it is finished, beside the model in `final/`.
@@ -215,7 +215,7 @@ impl<'a> RunContext<'a> {
     }
 }
 
-impl<O: Objective> Run<'_, '_, O> {
+impl<O: Objective + Sync> Run<'_, '_, O> {
     fn work(&mut self, steps: &mut Prefetch<'_, O::Micro>) -> Result<(), TrainError> {
         let config = self.job.optimiser;
         while let Stand::Go(progress) = self.session.stand(&self.state.spent) {
@@ -282,13 +282,11 @@ impl<O: Objective> Run<'_, '_, O> {
     /// Tells a plan; the first one is made complete by a trial of what comes at the end.
     fn plan(&mut self, plan: Plan) -> Result<(), TrainError> {
         let timed = matches!(self.job.budget, Budget::Seconds(_));
-        let plan = if timed && self.session.ending() == Ending::default() {
-            // The trial must not eat the budget of a short run.
-            if self.session.has_time_for_trial(&self.state.spent) {
-                self.held_out()?;
-                if self.context.mode == Mode::Train {
-                    self.save()?;
-                }
+        // The trial must not eat the budget of a short run.
+        let plan = if timed && self.session.trial_is_due(&self.state.spent) {
+            self.held_out()?;
+            if self.context.mode == Mode::Train {
+                self.save()?;
             }
             self.state.spent.seconds = self.session.seconds();
             self.session.plan(&self.state.spent)
