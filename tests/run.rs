@@ -320,8 +320,9 @@ fn a_budget_is_kept_though_the_machine_becomes_slower_half_way() {
             steps_at_half.get_or_insert_with(|| lines(&trial.pretrain()).len());
             // It may have ended a moment ago.
             if let Some(worker) = children_of(&child).first() {
-                let kill =
-                    |what| Command::new("kill").args([what, worker]).stderr(Stdio::null()).status();
+                let kill = |what: &str| {
+                    Command::new("kill").arg(what).arg(worker).stderr(Stdio::null()).status()
+                };
                 kill("-STOP").unwrap();
                 sleep(Duration::from_millis(90));
                 kill("-CONT").unwrap();
