@@ -1,9 +1,10 @@
-//! Ctrl-C and friends: the first one ends work cleanly, the second at once.
+//! Ctrl-C and friends (SIGTERM, and SIGUSR1, which schedulers send before the time is up): the first one ends
+//! work cleanly, the second at once.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 static CANCEL: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -15,9 +16,11 @@ pub(crate) fn flag() -> &'static AtomicBool {
 /// Starts to listen.
 pub(crate) fn listen() {
     let flag = CANCEL.get_or_init(Arc::default);
-    for signal in [SIGINT, SIGTERM] {
-        // The order matters: the second signal finds the flag set and ends the process.
-        let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag));
+    for signal in [SIGINT, SIGTERM, SIGUSR1] {
+        let seen = Arc::<AtomicBool>::default();
+        // The order matters: the second signal finds its flag set and ends the process.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&seen));
+        let _ = signal_hook::flag::register(signal, seen);
         let _ = signal_hook::flag::register(signal, Arc::clone(flag));
     }
 }

@@ -35,6 +35,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Whether something says what to reckon with; without it the first steps are measured.
+    pub(crate) fn is_given(&self) -> bool {
+        self.gpu.is_some() || self.tokens_per_second.is_some() || self.measured.is_some()
+    }
+
     /// The prediction for a pipeline, in lines.
     pub(crate) fn predict(&self, pipeline: &Pipeline, data: &Path) -> anyhow::Result<String> {
         let gpu = match &self.gpu {

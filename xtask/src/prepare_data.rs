@@ -20,8 +20,9 @@ pub(crate) struct Common {
     /// Worker processes at once; 0 takes one a core
     #[arg(long, default_value_t = 0)]
     pub(crate) jobs: usize,
-    /// auto, cpu, cuda[:n] or wgpu[:n]
-    #[arg(long, default_value = "auto")]
+    /// auto, cpu, cuda[:n] or wgpu[:n]; training also takes a list, e.g. cuda:0,cuda:1, whose first device
+    /// holds the weights and makes the scores
+    #[arg(long, visible_alias = "devices", default_value = "auto")]
     pub(crate) device: String,
     /// The share of inputs that may be left out
     #[arg(long, default_value_t = 0.01)]

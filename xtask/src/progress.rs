@@ -6,6 +6,13 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use slam_dataset::Event;
 
+/// A task whose state fits behind its bar.
+const SHORT: &str = "{prefix:24} {bar:28} {pos}/{len} {elapsed} ETA {eta} {msg}";
+/// A task with more to say, e.g. training: a line of its own, cut at the terminal's edge.
+const LONG: &str = "{prefix:24} {bar:28} {pos}/{len} {elapsed} ETA {eta}\n  {wide_msg}";
+/// The longest message that goes behind the bar.
+const LONGEST: usize = 24;
+
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_mins(1);
 
@@ -23,10 +30,7 @@ impl Progress {
     pub(crate) fn new(task: &str, total: u64, json: bool) -> Self {
         let bar = (!json && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(total);
-            let style = ProgressStyle::with_template(
-                "{prefix:24} {bar:28} {pos}/{len} {elapsed} ETA {eta} {msg}",
-            );
-            if let Ok(style) = style {
+            if let Ok(style) = ProgressStyle::with_template(SHORT) {
                 bar.set_style(style);
             }
             bar.set_prefix(task.to_owned());
@@ -62,6 +66,12 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_length(total.max(0.0) as u64);
             bar.set_position(done.max(0.0) as u64);
+            if message.len() > LONGEST
+                && bar.message().len() <= LONGEST
+                && let Ok(style) = ProgressStyle::with_template(LONG)
+            {
+                bar.set_style(style);
+            }
             bar.set_message(message.to_owned());
         } else if !self.json && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();

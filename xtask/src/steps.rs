@@ -26,7 +26,7 @@ pub(crate) const ALLOCATOR: [(&str, &str); 2] =
 pub(crate) struct Runner {
     /// The worker program.
     pub(crate) worker: PathBuf,
-    /// The device, as the user named it.
+    /// The device as the user named it, or several; steps that don't train use the first.
     pub(crate) device: String,
     /// The run's folder.
     pub(crate) run: PathBuf,
@@ -86,7 +86,10 @@ impl Runner {
         request: &Path,
     ) -> anyhow::Result<Done> {
         let mut worker = Command::new(&self.worker);
-        worker.args([command, "--device", &self.device, "--request"]).arg(request);
+        let trains = matches!(command, "pretrain" | "plan-pretrain" | "dpo");
+        let first = self.device.split(',').next().unwrap_or("auto");
+        let device = if trains { &self.device } else { first };
+        worker.args([command, "--device", device, "--request"]).arg(request);
         for (name, value) in ALLOCATOR {
             if std::env::var_os(name).is_none() {
                 worker.env(name, value);
@@ -114,13 +117,15 @@ impl Runner {
         }
         if !status.success() {
             bail!(
-                "{name} failed ({status}); the worker's message is above, its request is {}",
-                request.display()
+                "{name} failed ({status}); the worker's message is above, its request is {}; what was saved \
+                 is kept, go on with: {}",
+                request.display(),
+                self.resume
             );
         }
         let text = result.unwrap_or_default();
         let worked = text != UP_TO_DATE;
-        if worked && command != "report" {
+        if worked && !matches!(command, "report" | "plan-pretrain") {
             progress.finish(&text);
         } else {
             progress.close();

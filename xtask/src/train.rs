@@ -1,9 +1,10 @@
 //! `cargo xtask train`: pre-training, preference optimisation, scores and the report, within a budget.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
+use slam_pipeline::run::RunStep;
 use slam_pipeline::{Pipeline, Plan, RunFile};
 
 use crate::exit::Failure;
@@ -11,6 +12,7 @@ use crate::predict;
 use crate::prepare_data::{Common, pipeline_path};
 use crate::recipe::Recipe;
 use crate::root::{Data, Root};
+use crate::steps::Runner;
 use crate::worker::Programs;
 
 /// What `--init` calls a model without a checkpoint.
@@ -53,7 +55,8 @@ pub(crate) struct Arguments {
     /// Go on with this run, with the settings it was started with
     #[arg(long, value_name = "RUN", conflicts_with = "end")]
     resume: Option<PathBuf>,
-    /// Say what the run would come to, and stop
+    /// Say what the run would come to, and stop: from its first steps on this machine or, with --gpu,
+    /// --tokens-per-second or --measured, without data and device
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
     #[command(flatten)]
@@ -67,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(run) => (RunFile::read(run)?, run.clone()),
         None => start(arguments)?,
     };
-    if arguments.dry_run {
+    if arguments.dry_run && arguments.prediction.is_given() {
         println!("{}", arguments.prediction.predict(&file.pipeline, &file.data)?);
         return Ok(());
     }
@@ -88,12 +91,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Root::at(&file.data).name()
         );
     }
+    let resume = format!("cargo xtask train --resume {}", run.display());
+    if arguments.dry_run {
+        println!("{}", measure(&file, &plan, &run, &arguments.common)?);
+        return Ok(());
+    }
     let recipe = Recipe {
         file: &file,
         common: &arguments.common,
         programs,
         run: &run,
-        resume: format!("cargo xtask train --resume {}", run.display()),
+        resume,
     };
     let (table, worked) = recipe.run(&plan, |_| true)?;
     println!("{table}");
@@ -116,6 +124,28 @@ fn set_start(model: &mut Value, init: &str) -> anyhow::Result<()> {
         return Err(Failure::Usage(message.into()).into());
     }
     Ok(())
+}
+
+/// What a run would come to, from its first steps; the run's folder is not touched.
+fn measure(file: &RunFile, plan: &Plan, run: &Path, common: &Common) -> anyhow::Result<String> {
+    let steps = file.steps(plan, run);
+    let step =
+        steps.iter().find(|s| s.command == "pretrain").context("there is no pre-training")?;
+    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
+    let runner = Runner {
+        worker: Programs::worker_alone(&common.device)?.slam,
+        device: common.device.clone(),
+        run: folder.path().to_owned(),
+        json: common.json,
+        resume: "the same command".into(),
+    };
+    let step = RunStep { name: "plan".into(), command: "plan-pretrain", ..step.clone() };
+    let mut text = format!("pre-training: {}", runner.run(&step)?.text);
+    let dpo = file.pipeline.dpo.as_ref().map(|t| &t.params["budget"]);
+    if let Some(seconds) = dpo.and_then(|budget| budget["seconds"].as_f64()) {
+        text += &format!("\npreference optimisation: {seconds:.0} s of the budget");
+    }
+    Ok(text)
 }
 
 fn start(arguments: &Arguments) -> anyhow::Result<(RunFile, PathBuf)> {

@@ -140,10 +140,16 @@ impl Run<'_> {
         let training = self.pipeline.train.as_ref()?;
         let units = self.units(&training.datasets, stage::UNITISE.name);
         let data_key = Key::of_work("training-data", 1, &json!({}), units.iter().map(|u| &u.key));
+        let shards_of = |name| self.units(std::slice::from_ref(name), stage::UNITISE.name);
+        let datasets: Vec<Value> = training
+            .datasets
+            .iter()
+            .map(|name| json!({"name": name, "shards": self.paths(&shards_of(name))}))
+            .collect();
         let request = json!({
             "params": training.params,
             "model": self.pipeline.model,
-            "shards": self.paths(&units),
+            "datasets": datasets,
             "data_key": data_key,
             "run": self.folder.join("pretrain"),
         });

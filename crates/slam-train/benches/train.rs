@@ -14,6 +14,7 @@ use slam_dataset::rng::Rng;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard;
 use slam_train::RunContext;
+use slam_train::data::UnitShards;
 use slam_train::pretrain::{PretrainConfig, Start, pretrain};
 
 #[global_allocator]
@@ -102,7 +103,8 @@ fn best_step(shape: &Shape) -> f64 {
     let (device, cancel) = (Device::flex(), AtomicBool::new(false));
     let context = RunContext::new(&run, &device, &cancel, &|_| {});
     let key = Key::of_work("bench", 1, &json!({}), []);
-    pretrain(&config, &Start::Random(model), &[shard], &key, &context).unwrap();
+    let data = UnitShards { name: "bench".into(), shards: vec![shard] };
+    pretrain(&config, &Start::Random(model), &[data], &key, &context).unwrap();
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let seconds: Vec<f64> = lines.iter().map(|l| l["seconds"].as_f64().unwrap()).collect();

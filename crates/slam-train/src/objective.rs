@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::Decoder;
 
@@ -15,7 +15,7 @@ pub(crate) type Steps<'a, M> = Box<dyn FnMut(u64) -> Vec<M> + Send + 'a>;
 /// What is optimised.
 pub(crate) trait Objective {
     /// A part of a step that fits into memory at once.
-    type Micro: Send + 'static;
+    type Micro: Send + Sync + 'static;
 
     /// The tokeniser of the data.
     fn tokeniser(&self) -> &TokeniserInfo;
@@ -33,8 +33,8 @@ pub(crate) trait Objective {
     fn ids(&self, micro: &Self::Micro) -> Vec<String>;
 
     /// A part's loss as a sum, its weight (what the sum is divided by over the whole step), and figures
-    /// for the metrics as sums over the same weight.
-    fn loss(&self, model: &Decoder, micro: &Self::Micro) -> Loss;
+    /// for the metrics as sums over the same weight. `device` is the model's, within autodiff.
+    fn loss(&self, model: &Decoder, micro: &Self::Micro, device: &Device) -> Loss;
 
     /// The weight of a part, known before its loss.
     fn weight(&self, micro: &Self::Micro) -> f64;

@@ -1,6 +1,6 @@
 //! AdamW over a model's parameters, in place.
 
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use slam_lm::Decoder;
 use slam_nn::ops::{self, AdamWStep};
 use slam_nn::params::{ParamMut, ParamRef, Parameters, take};
@@ -41,6 +41,14 @@ impl Value {
         }
     }
 
+    fn to_device(self, device: &Device) -> Self {
+        match self {
+            Self::D1(t) => Self::D1(t.to_device(device)),
+            Self::D2(t) => Self::D2(t.to_device(device)),
+            Self::D3(t) => Self::D3(t.to_device(device)),
+        }
+    }
+
     pub(crate) fn as_ref(&self) -> ParamRef<'_> {
         match self {
             Self::D1(t) => ParamRef::D1(t),
@@ -77,6 +85,20 @@ impl GradientSum {
             }
             index += 1;
         });
+    }
+
+    /// Adds another device's sum, moved to this one's device.
+    pub(crate) fn merge(&mut self, other: Self, device: &Device) {
+        if self.values.is_empty() {
+            self.values.resize_with(other.values.len(), || None);
+        }
+        for (slot, new) in self.values.iter_mut().zip(other.values) {
+            let Some(new) = new.map(|v| v.to_device(device)) else { continue };
+            *slot = Some(match slot.take() {
+                Some(old) => old.add(new),
+                None => new,
+            });
+        }
     }
 
     /// The global norm: the root of the sum of all squares.

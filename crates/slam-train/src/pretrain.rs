@@ -1,9 +1,10 @@
 //! Pre-training: next-token prediction over packed unit sequences.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use slam_dataset::Key;
@@ -14,11 +15,11 @@ use slam_lm::{Decoder, DecoderConfig, TokenBatch};
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
-use crate::data::{self, Corpus, Samples};
+use crate::data::{Corpus, Mixture, Samples, Selection, UnitShards, choose};
 use crate::error::TrainError;
 use crate::objective::{Loss, Objective, Steps};
 use crate::packing::{self, Packing, Piece};
-use crate::trainer::{self, Job, RunContext, Summary};
+use crate::trainer::{self, Job, Mode, RunContext, Summary, Update};
 
 /// Parameters of pre-training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,19 @@ pub struct PretrainConfig {
     /// How samples become rows.
     #[serde(default)]
     pub packing: Packing,
+    /// How datasets are mixed.
+    #[serde(default)]
+    pub mixture: Mixture,
+    /// Utterances of fewer units are left out.
+    #[serde(default)]
+    pub min_units: usize,
+    /// Utterances of more units are left out; 0 for none.
+    #[serde(default)]
+    pub max_units: usize,
+    /// One training utterance in this many is held out for validation, beside those of the split
+    /// `validation`; 0 for none.
+    #[serde(default)]
+    pub validation: usize,
     /// The seed of the order and of random weights.
     #[serde(default)]
     pub seed: u64,
@@ -66,35 +80,49 @@ pub enum Start {
 /// Pre-trains a model on unit shards, or goes on from the run's last checkpoint. A finished run with the
 /// same configuration and data is left as it is. `data_key` identifies the shards' content.
 ///
+/// The tokens are read from `tokens/` in the run's folder, which is written first where it is not there.
+///
 /// # Errors
 /// If a shard or the configuration cannot be used, the loss breaks, the disk refuses, or the process is
 /// asked to stop.
 pub fn pretrain(
     config: &PretrainConfig,
     start: &Start,
-    shards: &[PathBuf],
+    datasets: &[UnitShards],
     data_key: &Key,
     context: &RunContext<'_>,
 ) -> Result<Summary, TrainError> {
     let params = serde_json::json!({"config": config, "start": format!("{start:?}")});
     let identity = serde_json::json!({"config": config::identity(&params["config"]), "start": params["start"]});
-    let key = Key::of_work("pretrain", 2, &identity, [data_key]);
+    let key = Key::of_work("pretrain", 3, &identity, [data_key]);
     if let Some(summary) = trainer::finished(context.run, &key) {
         return Ok(summary);
     }
     if config.context < 2 || config.rows == 0 {
         return Err(TrainError::Config("context must be at least 2 and rows at least 1".into()));
     }
-    let corpus = data::read_corpus(shards)?;
+    let &PretrainConfig { min_units, max_units, validation, .. } = config;
+    let selection = Selection { min_units, max_units, validation };
+    let corpus = Corpus::open(&context.run.join("tokens"), datasets, data_key, &selection)?;
+    for dataset in &corpus.datasets {
+        (context.tell)(&Update::Note(dataset.to_string()));
+    }
+    let rates = config.mixture.rates(&corpus.datasets)?;
+    let mut first_sample = 0;
+    let mixed = corpus.datasets.iter().zip(rates).map(|(dataset, rate)| {
+        let first = first_sample;
+        first_sample += dataset.train.samples as usize;
+        let tokens = rate * dataset.train.tokens as f64;
+        Mixed { samples: first..first_sample, rate, tokens }
+    });
     let first = || first_model(start, &corpus, config, context);
-    let micro_rows = if config.micro_rows == 0 { config.rows } else { config.micro_rows };
     let objective = NextToken {
         context: config.context,
         rows: config.rows,
-        micro_rows,
+        micro_rows: context.part_of(config.rows, config.micro_rows),
         packing: config.packing,
         seed: config.seed,
-        device: config.optimiser.autodiff(context.device),
+        mixed: mixed.collect(),
         corpus: &corpus,
     };
     let job =
@@ -140,8 +168,20 @@ fn first_model(
             config.context, c.max_positions
         )));
     }
-    crate::state::publish_model(context.run, "initial", &model, &corpus.tokeniser)?;
+    if context.mode == Mode::Train {
+        crate::state::publish_model(context.run, "initial", &model, &corpus.tokeniser)?;
+    }
     Ok(model)
+}
+
+/// A dataset as an epoch reads it.
+struct Mixed {
+    /// Its training samples.
+    samples: Range<usize>,
+    /// How often each is read, on average.
+    rate: f64,
+    /// Tokens that this comes to.
+    tokens: f64,
 }
 
 /// Mean negative log-likelihood of the next token.
@@ -151,18 +191,46 @@ struct NextToken<'a> {
     micro_rows: usize,
     packing: Packing,
     seed: u64,
-    device: Device,
+    mixed: Vec<Mixed>,
     corpus: &'a Corpus,
 }
 
-/// Rows of tokens.
-type Rows = Vec<Vec<Piece>>;
+/// Rows of tokens, read from the token file ahead of the device.
+struct Rows {
+    pieces: Vec<Vec<Piece>>,
+    tokens: Vec<Vec<Vec<u32>>>,
+}
+
+impl Rows {
+    fn of(samples: &Samples, rows: &[Vec<Piece>]) -> Self {
+        let segment = |p: &Piece| {
+            let tokens = &samples.tokens(p.sample)[p.start..p.start + p.length];
+            tokens.iter().map(|&t| u32::from(t)).collect()
+        };
+        let tokens = rows.iter().map(|row| row.iter().map(segment).collect()).collect();
+        Self { pieces: rows.to_vec(), tokens }
+    }
+
+    /// Negative log-likelihood of each target.
+    ///
+    /// # Shapes
+    /// - result: `[rows, time]`
+    fn nll(&self, model: &Decoder, device: &Device) -> Tensor<2> {
+        let rows: Vec<Vec<&[u32]>> =
+            self.tokens.iter().map(|row| row.iter().map(Vec::as_slice).collect()).collect();
+        let batch = TokenBatch::packed(&rows, device);
+        model.token_nll(&batch, next_tokens(&rows, device))
+    }
+}
 
 impl NextToken<'_> {
-    fn pack_epoch(&self, epoch: u64) -> Rows {
+    fn pack_epoch(&self, epoch: u64) -> Vec<Vec<Piece>> {
         let train = &self.corpus.train;
-        let mut order: Vec<(usize, usize)> =
-            (0..train.len()).map(|i| (i, train.tokens(i).len())).collect();
+        let chosen = self.mixed.iter().zip(0..);
+        let mut order: Vec<(usize, usize)> = chosen
+            .flat_map(|(m, i)| choose(m.samples.clone(), m.rate, self.seed, i, epoch))
+            .map(|sample| (sample, train.length(sample)))
+            .collect();
         let mut rng = Rng::derive(self.seed, &[epoch]);
         rng.shuffle(&mut order);
         let mut rows = packing::pack(&order, self.context, self.packing);
@@ -171,21 +239,9 @@ impl NextToken<'_> {
         rows
     }
 
-    fn steps_of(&self, rows: &Rows) -> u64 {
+    fn steps_of(&self, rows: &[Vec<Piece>]) -> u64 {
         rows.len().div_ceil(self.rows) as u64
     }
-}
-
-fn segments(samples: &Samples, rows: &[Vec<Piece>]) -> Vec<Vec<Vec<u32>>> {
-    let segment = |p: &Piece| {
-        let tokens = &samples.tokens(p.sample)[p.start..p.start + p.length];
-        tokens.iter().map(|&t| u32::from(t)).collect()
-    };
-    rows.iter().map(|row| row.iter().map(segment).collect()).collect()
-}
-
-fn borrowed(rows: &[Vec<Vec<u32>>]) -> Vec<Vec<&[u32]>> {
-    rows.iter().map(|row| row.iter().map(Vec::as_slice).collect()).collect()
 }
 
 /// Tokens that are predicted: all but each piece's first.
@@ -201,12 +257,12 @@ impl Objective for NextToken<'_> {
     }
 
     fn epoch_tokens(&self) -> u64 {
-        self.corpus.train.num_tokens() as u64
+        self.mixed.iter().map(|m| m.tokens).sum::<f64>().round() as u64
     }
 
     fn steps(&self) -> Steps<'_, Rows> {
         // The epoch in use, and the first step of each epoch met so far.
-        let mut packed: Option<(u64, Rows)> = None;
+        let mut packed: Option<(u64, Vec<Vec<Piece>>)> = None;
         let mut epoch_starts = vec![0u64];
         Box::new(move |step| {
             // Walks to the step's epoch; packing one takes milliseconds, so that nothing need be saved.
@@ -221,7 +277,8 @@ impl Objective for NextToken<'_> {
                 if step < start + steps {
                     let first = (step - start) as usize * self.rows;
                     let chosen = &rows[first..rows.len().min(first + self.rows)];
-                    let parts = chosen.chunks(self.micro_rows).map(<[_]>::to_vec).collect();
+                    let parts = chosen.chunks(self.micro_rows);
+                    let parts = parts.map(|part| Rows::of(&self.corpus.train, part)).collect();
                     packed = Some((epoch, rows));
                     return parts;
                 }
@@ -234,22 +291,20 @@ impl Objective for NextToken<'_> {
     }
 
     fn tokens(&self, rows: &Rows) -> u64 {
-        rows.iter().flatten().map(|p| p.length as u64).sum()
+        rows.pieces.iter().flatten().map(|p| p.length as u64).sum()
     }
 
     fn ids(&self, rows: &Rows) -> Vec<String> {
-        rows.iter().flatten().map(|p| self.corpus.train.id(p.sample).to_owned()).collect()
+        let pieces = rows.pieces.iter().flatten();
+        pieces.map(|p| self.corpus.train.id(p.sample).to_owned()).collect()
     }
 
     fn weight(&self, rows: &Rows) -> f64 {
-        targets(rows) as f64
+        targets(&rows.pieces) as f64
     }
 
-    fn loss(&self, model: &Decoder, rows: &Rows) -> Loss {
-        let rows = segments(&self.corpus.train, rows);
-        let rows = borrowed(&rows);
-        let batch = TokenBatch::packed(&rows, &self.device);
-        let nll = model.token_nll(&batch, next_tokens(&rows, &self.device));
+    fn loss(&self, model: &Decoder, rows: &Rows, device: &Device) -> Loss {
+        let nll = rows.nll(model, device);
         Loss { sum: nll.sum(), figures: Box::new(BTreeMap::new) }
     }
 
@@ -258,16 +313,12 @@ impl Objective for NextToken<'_> {
         if validation.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let samples: Vec<_> =
-            (0..validation.len()).map(|i| (i, validation.tokens(i).len())).collect();
+        let samples: Vec<_> = (0..validation.len()).map(|i| (i, validation.length(i))).collect();
         let packed = packing::pack(&samples, self.context, Packing::Fill);
         let device = model.device();
         let mut sum = 0.0;
         for rows in packed.chunks(self.micro_rows) {
-            let rows = segments(validation, rows);
-            let rows = borrowed(&rows);
-            let batch = TokenBatch::packed(&rows, &device);
-            let nll = model.token_nll(&batch, next_tokens(&rows, &device));
+            let nll = Rows::of(validation, rows).nll(model, &device);
             sum += nll.into_data().iter::<f64>().sum::<f64>();
         }
         Ok(BTreeMap::from([("val_loss".to_owned(), sum / targets(&packed).max(1) as f64)]))

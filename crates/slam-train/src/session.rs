@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use slam_lm::Decoder;
 
 use crate::budget::{Budget, Pace, Spent, Stand};
@@ -25,16 +26,37 @@ const REPORT_SECONDS: f64 = 1.0;
 const PLAN_SECONDS: f64 = 60.0;
 /// Seconds between notes of the time that is used.
 const CLOCK_SECONDS: f64 = 5.0;
+/// Seconds that must be left for a trial of the last validation and save.
+const LEAST_FOR_TRIAL: f64 = 10.0;
+/// How much longer than last time the last validation and save may take.
+const MARGIN: f64 = 1.2;
+
+/// What comes behind the last step, as it was measured last: a slower machine is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    /// Seconds of a validation.
+    validation: f64,
+    /// Seconds of a save.
+    save: f64,
+}
+
+impl Ending {
+    /// Seconds to keep for it.
+    fn reserve(self) -> f64 {
+        MARGIN * (self.validation + self.save)
+    }
+}
 
 /// What changes while a process works on a run.
 pub(crate) struct Session {
     budget: Budget,
     epoch_tokens: u64,
     parameters: u64,
-    /// Operations a second at which the device multiplies matrices.
+    /// Operations a second at which the devices multiply matrices, all taken as fast as the first.
     peak: f64,
     started: Instant,
     before: Spent,
+    ending: Ending,
     pace: Pace,
     /// Steps since the process began, the first one among them.
     steps: u32,
@@ -60,10 +82,12 @@ impl Session {
             budget: job.budget,
             epoch_tokens,
             parameters: model.num_parameters() as u64,
-            peak: plan::matmul_rate(context.device, job.optimiser.precision.dtype()),
+            peak: plan::matmul_rate(context.device, job.optimiser.precision.dtype())
+                * (1 + context.others.len()) as f64,
             started: context.started,
             before: state.spent,
-            pace: Pace { reserve: state.reserve_seconds, step: 0.0 },
+            ending: state.reserve,
+            pace: Pace { reserve: state.reserve.reserve(), step: 0.0 },
             steps: 0,
             measured: (0.0, 0),
             last_tokens: 0.0,
@@ -79,8 +103,8 @@ impl Session {
         self.before.seconds + self.started.elapsed().as_secs_f64()
     }
 
-    pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(crate) fn ending(&self) -> Ending {
+        self.ending
     }
 
     pub(crate) fn stand(&self, spent: &Spent) -> Stand {
@@ -107,9 +131,10 @@ impl Session {
         }
     }
 
-    /// Keeps these seconds for the end of the run.
-    pub(crate) fn keep(&mut self, reserve: f64) {
-        self.pace.reserve = reserve;
+    /// Takes in what a validation took.
+    pub(crate) fn validated(&mut self, seconds: f64) {
+        self.ending.validation = seconds;
+        self.pace.reserve = self.ending.reserve();
     }
 
     pub(crate) fn report_is_due(&mut self) -> bool {
@@ -128,8 +153,11 @@ impl Session {
         self.last_save.elapsed().as_secs_f64() >= every
     }
 
-    pub(crate) fn saved(&mut self) {
+    /// Takes in what a save took.
+    pub(crate) fn saved(&mut self, seconds: f64) {
         self.last_save = Instant::now();
+        self.ending.save = seconds;
+        self.pace.reserve = self.ending.reserve();
     }
 
     /// A plan, where calibration has just ended or the last plan does not hold any more.
@@ -163,12 +191,14 @@ impl Session {
         self.last_plan = Some((Instant::now(), plan));
     }
 
-    /// Whether a trial of the last validation and save fits: it is not for budgets of a few seconds.
-    pub(crate) fn has_time_for_trial(&self, spent: &Spent) -> bool {
-        match self.budget {
-            Budget::Seconds(total) => total - spent.seconds > 30.0,
+    /// Whether a trial of the last validation and save is due, and fits: it is not for budgets of a few seconds.
+    pub(crate) fn trial_is_due(&self, spent: &Spent) -> bool {
+        let Ending { validation, save } = self.ending;
+        let fits = match self.budget {
+            Budget::Seconds(total) => total - spent.seconds > LEAST_FOR_TRIAL,
             _ => true,
-        }
+        };
+        fits && (validation == 0.0 || save == 0.0)
     }
 
     pub(crate) fn report(&self, state: &State, lr: f64) -> Report {

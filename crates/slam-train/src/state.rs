@@ -17,6 +17,7 @@ use slam_nn::weights::{Weights, write_safetensors};
 use crate::budget::Spent;
 use crate::error::TrainError;
 use crate::optimiser::{AdamW, Value};
+use crate::session::Ending;
 use crate::spike::Spikes;
 use crate::trainer::{Job, RunContext, Update};
 
@@ -38,8 +39,8 @@ pub(crate) struct State {
     pub(crate) tokeniser: TokeniserInfo,
     /// How far it is.
     pub(crate) spent: Spent,
-    /// Seconds kept for the last validation and save; 0 where they were not measured.
-    pub(crate) reserve_seconds: f64,
+    /// What the last validation and save took.
+    pub(crate) reserve: Ending,
     /// The last training loss.
     pub(crate) loss: Option<f64>,
     /// The last validation loss.
@@ -60,7 +61,7 @@ impl State {
             params: job.params.clone(),
             tokeniser: tokeniser.clone(),
             spent: Spent::default(),
-            reserve_seconds: 0.0,
+            reserve: Ending::default(),
             loss: None,
             validation_loss: None,
             best_validation: None,

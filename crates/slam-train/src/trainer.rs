@@ -56,8 +56,11 @@ pub enum Mode {
 pub struct RunContext<'a> {
     /// The run's folder.
     pub run: &'a Path,
-    /// The device, outside autodiff.
+    /// The device, outside autodiff. It holds the weights, the optimiser's state and the checkpoints.
     pub device: &'a Device,
+    /// More devices that take their share of every step: each gets a copy of the weights, and the gradients
+    /// are summed on `device`. The result differs from one device's by rounding alone.
+    pub others: &'a [Device],
     /// Set when the process was asked to stop.
     pub cancel: &'a AtomicBool,
     /// When the stage began: what it takes to read data counts towards a budget in seconds.
@@ -170,6 +173,11 @@ pub(crate) fn train<O: Objective + Sync>(
         let mut steps = Prefetch::start(scope, config.prefetch, || objective.steps(), first);
         run.work(&mut steps)
     })?;
+    if context.mode == Mode::Plan {
+        // The run is shorter than calibration.
+        let plan = Box::new(run.session.plan(&run.state.spent));
+        return Err(TrainError::Planned { plan });
+    }
     run.finish()
 }
 
@@ -195,11 +203,19 @@ impl<'a> RunContext<'a> {
         cancel: &'a AtomicBool,
         tell: &'a dyn Fn(&Update),
     ) -> Self {
-        Self { run, device, cancel, started: Instant::now(), mode: Mode::Train, tell }
+        let (started, mode) = (Instant::now(), Mode::Train);
+        Self { run, device, others: &[], cancel, started, mode, tell }
+    }
+
+    /// How many of a step's `all` rows are computed at once: `micro` (0 for all), and no more than a device's
+    /// share.
+    pub(crate) fn part_of(&self, all: usize, micro: usize) -> usize {
+        let share = all.div_ceil(1 + self.others.len());
+        if micro == 0 { share } else { micro.min(share) }
     }
 }
 
-impl<O: Objective> Run<'_, '_, O> {
+impl<O: Objective + Sync> Run<'_, '_, O> {
     fn work(&mut self, steps: &mut Prefetch<'_, O::Micro>) -> Result<(), TrainError> {
         let config = self.job.optimiser;
         while let Stand::Go(progress) = self.session.stand(&self.state.spent) {
@@ -266,27 +282,22 @@ impl<O: Objective> Run<'_, '_, O> {
     /// Tells a plan; the first one is made complete by a trial of what comes at the end.
     fn plan(&mut self, plan: Plan) -> Result<(), TrainError> {
         let timed = matches!(self.job.budget, Budget::Seconds(_));
-        let plan = if timed && self.state.reserve_seconds == 0.0 {
-            let began = Instant::now();
-            // The trial must not eat the budget of a short run.
-            if self.session.has_time_for_trial(&self.state.spent) {
-                self.held_out()?;
-                if self.context.mode == Mode::Train {
-                    self.save()?;
-                }
+        // The trial must not eat the budget of a short run.
+        let plan = if timed && self.session.trial_is_due(&self.state.spent) {
+            self.held_out()?;
+            if self.context.mode == Mode::Train {
+                self.save()?;
             }
-            self.session.keep(1.2 * began.elapsed().as_secs_f64());
-            self.state.reserve_seconds = self.session.pace().reserve;
             self.state.spent.seconds = self.session.seconds();
             self.session.plan(&self.state.spent)
         } else {
             plan
         };
-        self.session.planned(plan.clone());
-        (self.context.tell)(&Update::Plan(plan.clone()));
         if self.context.mode == Mode::Plan {
             return Err(TrainError::Planned { plan: Box::new(plan) });
         }
+        self.session.planned(plan.clone());
+        (self.context.tell)(&Update::Plan(plan));
         Ok(())
     }
 
@@ -295,31 +306,71 @@ impl<O: Objective> Run<'_, '_, O> {
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
+        let began = Instant::now();
         let plain = self.model.clone().to_device(self.context.device);
         let keep = self.job.optimiser.keep;
+        self.state.reserve = self.session.ending();
         state::save(self.context.run, &self.state, &plain, &self.optimiser, keep)?;
-        self.session.saved();
+        self.session.saved(began.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    /// Gradients, losses and figures of a step, all as sums.
+    fn backward(&self, parts: &[O::Micro]) -> (GradientSum, Done) {
+        let (objective, config, others) = (self.objective, self.job.optimiser, self.context.others);
+        let devices = 1 + others.len();
+        let of = |model: &Decoder, device: &Device, first: usize| {
+            let device = config.autodiff(device);
+            let computing = computing(model, config);
+            let mut sums = GradientSum::default();
+            let mut done = Done::default();
+            for part in parts.iter().skip(first).step_by(devices) {
+                let Loss { sum, figures } = objective.loss(&computing, part, &device);
+                let gradients = sum.backward();
+                sums.add(model, &gradients);
+                drop(gradients);
+                done.loss += sum.into_data().iter::<f64>().sum::<f64>();
+                for (name, value) in figures() {
+                    *done.figures.entry(name).or_default() += value;
+                }
+                done.tokens += objective.tokens(part);
+            }
+            (sums, done)
+        };
+        thread::scope(|scope| {
+            let replicas: Vec<_> = others
+                .iter()
+                .zip(1..)
+                .map(|(device, first)| {
+                    let mut model = self.model.clone().to_device(&config.autodiff(device));
+                    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+                    scope.spawn(move || of(&model, device, first))
+                })
+                .collect();
+            let (mut sums, mut done) = of(&self.model, self.context.device, 0);
+            // In the devices' order, whichever is ready first.
+            for replica in replicas {
+                let (more, other) = match replica.join() {
+                    Ok(both) => both,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                };
+                sums.merge(more, self.context.device);
+                done.loss += other.loss;
+                done.tokens += other.tokens;
+                for (name, value) in other.figures {
+                    *done.figures.entry(name).or_default() += value;
+                }
+            }
+            (sums, done)
+        })
     }
 
     fn optimise(&mut self, parts: &[O::Micro], lr: f64) -> Result<Done, TrainError> {
         let config = self.job.optimiser;
         let weight: f64 = parts.iter().map(|p| self.objective.weight(p)).sum::<f64>().max(1.0);
-        let mut sums = GradientSum::default();
-        let mut done = Done::default();
-        let computing = computing(&self.model, config);
-        for part in parts {
-            let Loss { sum, figures } = self.objective.loss(&computing, part);
-            let gradients = sum.backward();
-            sums.add(&self.model, &gradients);
-            drop(gradients);
-            done.loss += sum.into_data().iter::<f64>().sum::<f64>() / weight;
-            for (name, value) in figures() {
-                *done.figures.entry(name).or_default() += value / weight;
-            }
-            done.tokens += self.objective.tokens(part);
-        }
-        drop(computing);
+        let (sums, mut done) = self.backward(parts);
+        done.loss /= weight;
+        done.figures.values_mut().for_each(|sum| *sum /= weight);
         // The losses were summed: the mean's gradient is the sum's over the weight.
         done.norm = sums.norm() / weight;
         let step = self.state.spent.steps;
@@ -360,8 +411,10 @@ impl<O: Objective> Run<'_, '_, O> {
 
     /// Figures of held-out data, and whether the loss is the lowest so far.
     fn held_out(&mut self) -> Result<(BTreeMap<String, f64>, bool), TrainError> {
+        let began = Instant::now();
         let plain = self.model.clone().to_device(self.context.device);
         let figures = self.objective.validate(&computing(&plain, self.job.optimiser))?;
+        self.session.validated(began.elapsed().as_secs_f64());
         let mut better = false;
         if let Some(&loss) = figures.get("val_loss") {
             self.state.validation_loss = Some(loss);

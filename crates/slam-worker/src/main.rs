@@ -89,6 +89,8 @@ enum Command {
     },
     /// Pre-train a model
     Pretrain(Request),
+    /// Take the first steps of pre-training, say what the whole would come to, and keep nothing
+    PlanPretrain(Request),
     /// Optimise a model's preferences
     Dpo(Request),
     /// Score a checkpoint
@@ -108,7 +110,7 @@ struct Request {
     /// What to do, as a JSON file
     #[arg(long)]
     request: PathBuf,
-    /// auto, cpu, cuda[:n] or wgpu[:n]
+    /// auto, cpu, cuda[:n] or wgpu[:n]; training also takes a list, e.g. cuda:0,cuda:1
     #[arg(long, default_value = "auto")]
     device: String,
 }
@@ -134,6 +136,7 @@ fn main() -> ExitCode {
         Command::Check { steps } => check::run(&steps),
         Command::CheckDevice { device } => check_device::run(&device),
         Command::Pretrain(r) => runs::pretrain(&r.request, &r.device),
+        Command::PlanPretrain(r) => runs::plan_pretrain(&r.request, &r.device),
         Command::Dpo(r) => runs::dpo(&r.request, &r.device),
         Command::Evaluate(r) => runs::evaluate(&r.request, &r.device),
         Command::Report(r) => runs::report(&r.request),

@@ -11,11 +11,12 @@ use slam_dataset::{Event, Key};
 use slam_eval::Evaluation;
 use slam_eval::aggregate::{Accuracy, Convention, SuiteScore};
 use slam_eval::report::{self, ReportRequest};
-use slam_nn::device::DeviceSpec;
+use slam_nn::device::{Device, DeviceSpec};
+use slam_train::data::UnitShards;
 use slam_train::dpo::DpoConfig;
 use slam_train::plan::clock;
 use slam_train::pretrain::{PretrainConfig, Start};
-use slam_train::{Report, RunContext, Summary, TrainError, Update};
+use slam_train::{Mode, Report, RunContext, Summary, TrainError, Update};
 
 use crate::exit::Interrupted;
 use crate::signals;
@@ -31,7 +32,7 @@ pub(crate) struct PretrainRequest {
     /// A Hugging Face configuration for random weights; with a `checkpoint`, the folder of the weights, and
     /// what of its configuration the pipeline states.
     pub(crate) model: Value,
-    shards: Vec<PathBuf>,
+    datasets: Vec<UnitShards>,
     data_key: Key,
     run: PathBuf,
 }
@@ -70,14 +71,40 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 pub(crate) fn pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
     let request: PretrainRequest = read(request)?;
     crate::check::model(&request.model)?;
-    let start = match request.model.get("checkpoint").and_then(Value::as_str) {
+    let start = start_of(&request);
+    train("pretrain", &request.run, device, |context| {
+        let PretrainRequest { params, datasets, data_key, .. } = &request;
+        slam_train::pretrain::pretrain(params, &start, datasets, data_key, context)
+    })
+}
+
+/// Measures the first steps of what a request file says and tells the plan; the run's folder is not touched.
+pub(crate) fn plan_pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
+    let request: PretrainRequest = read(request)?;
+    crate::check::model(&request.model)?;
+    let devices = open(device)?;
+    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
+    let tell = |update: &Update| tell("plan", update);
+    let context = RunContext::new(folder.path(), &devices[0], signals::flag(), &tell);
+    let context = RunContext { mode: Mode::Plan, others: &devices[1..], ..context };
+    let PretrainRequest { params, datasets, data_key, .. } = &request;
+    match slam_train::pretrain::pretrain(params, &start_of(&request), datasets, data_key, &context)
+    {
+        Err(TrainError::Planned { plan }) => {
+            Event::Result { text: plan.to_string() }.print();
+            Ok(())
+        }
+        Err(TrainError::Interrupted { .. }) => Err(Interrupted.into()),
+        Err(e) => Err(e.into()),
+        Ok(_) => anyhow::bail!("the run ended without a plan"),
+    }
+}
+
+fn start_of(request: &PretrainRequest) -> Start {
+    match request.model.get("checkpoint").and_then(Value::as_str) {
         Some(path) => Start::Checkpoint(path.into()),
         None => Start::Random(request.model.clone()),
-    };
-    train("pretrain", &request.run, device, |context| {
-        let PretrainRequest { params, shards, data_key, .. } = &request;
-        slam_train::pretrain::pretrain(params, &start, shards, data_key, context)
-    })
+    }
 }
 
 /// Optimises preferences as a request file says.
@@ -95,10 +122,11 @@ fn train(
     device: &str,
     work: impl FnOnce(&RunContext<'_>) -> Result<Summary, TrainError>,
 ) -> anyhow::Result<()> {
-    let device = device.parse::<DeviceSpec>()?.open()?;
+    let devices = open(device)?;
     fs::create_dir_all(run).with_context(|| format!("failed to make {}", run.display()))?;
     let tell = |update: &Update| tell(task, update);
-    let context = RunContext::new(run, &device, signals::flag(), &tell);
+    let context = RunContext::new(run, &devices[0], signals::flag(), &tell);
+    let context = RunContext { others: &devices[1..], ..context };
     match work(&context) {
         Ok(summary) => {
             let text = if summary.was_done {
@@ -125,6 +153,13 @@ fn train(
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// Opens every device of a list such as `cuda:0,cuda:1`; the first one holds the weights.
+fn open(names: &str) -> anyhow::Result<Vec<Device>> {
+    let one =
+        |name: &str| -> anyhow::Result<Device> { Ok(name.trim().parse::<DeviceSpec>()?.open()?) };
+    names.split(',').map(one).collect()
 }
 
 /// Passes a run's news on.

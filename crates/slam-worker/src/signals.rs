@@ -1,4 +1,7 @@
-//! SIGINT, SIGTERM and SIGUSR1 ask for a clean end; a second one ends at once.
+//! SIGINT, SIGTERM and SIGUSR1 ask for a clean end; a second one of the same kind ends at once.
+//!
+//! Of the same kind: Ctrl-C reaches a whole process group, and the command that started this program passes
+//! it on as SIGTERM. The two together are one wish.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -16,8 +19,10 @@ pub(crate) fn flag() -> &'static AtomicBool {
 pub(crate) fn listen() {
     let flag = CANCEL.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGUSR1] {
-        // The order matters: the second signal finds the flag set and ends the process.
-        let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag));
+        let seen = Arc::<AtomicBool>::default();
+        // The order matters: the second signal finds its flag set and ends the process.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&seen));
+        let _ = signal_hook::flag::register(signal, seen);
         let _ = signal_hook::flag::register(signal, Arc::clone(flag));
     }
 }

@@ -169,8 +169,7 @@ pub fn dpo(
     }
     let objective = Preference {
         config,
-        micro_pairs,
-        device: config.optimiser.autodiff(context.device),
+        micro_pairs: context.part_of(config.pairs, config.micro_pairs),
         pairs,
         reference: reference.log_probs,
         train,
@@ -196,7 +195,6 @@ fn rest_of(budget: Budget, reference_seconds: f64) -> Result<Budget, TrainError>
 struct Preference<'a> {
     config: &'a DpoConfig,
     micro_pairs: usize,
-    device: Device,
     pairs: &'a [Pair],
     reference: Vec<LogProbs>,
     /// Pairs to train on.
@@ -254,8 +252,8 @@ impl Objective for Preference<'_> {
         micro.len() as f64
     }
 
-    fn loss(&self, model: &Decoder, micro: &Vec<usize>) -> Loss {
-        let loss = self.losses(model, micro, &self.device);
+    fn loss(&self, model: &Decoder, micro: &Vec<usize>, device: &Device) -> Loss {
+        let loss = self.losses(model, micro, device);
         let sum = loss.losses.clone().sum();
         Loss { sum, figures: Box::new(move || loss.figures()) }
     }

@@ -1,0 +1,199 @@
+//! Unit shards as token samples: read once into a memory-mapped file, mixed by weights or repetitions.
+
+mod mixture;
+mod statistics;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::Key;
+use slam_dataset::schema::{TokeniserInfo, UnitSequence};
+use slam_dataset::shard::ShardReader;
+
+use crate::error::TrainError;
+
+pub use mixture::Mixture;
+pub use statistics::{SplitStatistics, Statistics};
+pub use tokens::Samples;
+
+pub(crate) use mixture::choose;
+use tokens::{Index, Writer};
+
+/// The unit shards of one dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitShards {
+    /// The dataset's name.
+    pub name: String,
+    /// Its shards, in order.
+    pub shards: Vec<PathBuf>,
+}
+
+/// Which utterances of the shards are used, and for what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Utterances of fewer units are left out.
+    pub min_units: usize,
+    /// Utterances of more units are left out; 0 for none.
+    pub max_units: usize,
+    /// One training utterance in this many is held out for validation, chosen by its id; 0 for none.
+    pub validation: usize,
+}
+
+/// What a row is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Train,
+    Validation,
+    TooShort,
+    TooLong,
+    OtherSplit,
+}
+
+impl Selection {
+    fn of(&self, row: &UnitSequence) -> Use {
+        let split = match row.split.as_str() {
+            "train" if self.holds_out(&row.id) => Use::Validation,
+            "train" => Use::Train,
+            "validation" => Use::Validation,
+            _ => return Use::OtherSplit,
+        };
+        match row.units.len() {
+            0 => Use::TooShort,
+            n if n < self.min_units => Use::TooShort,
+            n if self.max_units > 0 && n > self.max_units => Use::TooLong,
+            _ => split,
+        }
+    }
+
+    /// By the id's hash: other data beside it moves no utterance from one side to the other.
+    fn holds_out(&self, id: &str) -> bool {
+        let hash = |id: &str| {
+            let key = Key::of_bytes(id.as_bytes());
+            u64::from_str_radix(&key.as_str()[..15], 16).unwrap_or_default()
+        };
+        self.validation > 0 && hash(id).is_multiple_of(self.validation as u64)
+    }
+}
+
+/// Training and validation samples, and the tokeniser that made them all.
+#[derive(Debug)]
+pub struct Corpus {
+    /// Samples to train on.
+    pub train: Samples,
+    /// Samples that are held out.
+    pub validation: Samples,
+    /// What each dataset holds, in the order given; training samples lie in the same order.
+    pub datasets: Vec<Statistics>,
+    /// What made the units.
+    pub tokeniser: TokeniserInfo,
+}
+
+impl Corpus {
+    /// Opens the token files in `folder`, made of unit shards whose content `data_key` identifies; they are
+    /// written where they are missing, or are those of other shards or another selection.
+    ///
+    /// # Errors
+    /// If a shard cannot be read, has a unit beyond its tokeniser's k, or comes from another tokeniser than
+    /// the first; if there is nothing to train on; or if the disk refuses.
+    pub fn open(
+        folder: &Path,
+        datasets: &[UnitShards],
+        data_key: &Key,
+        selection: &Selection,
+    ) -> Result<Self, TrainError> {
+        let what: Vec<_> = datasets.iter().map(|d| (&d.name, d.shards.len())).collect();
+        let what = serde_json::json!({"selection": selection, "datasets": what});
+        let key = Key::of_work("tokens", 1, &what, [data_key]);
+        let index = match Index::read(folder, &key) {
+            Some(index) => index,
+            None => write(folder, datasets, &key, selection)?,
+        };
+        let (train, validation) = tokens::open(folder)?;
+        if train.is_empty() {
+            let message = "the unit shards have no rows of split 'train' of a length that min_units and \
+                           max_units let through";
+            return Err(TrainError::Config(message.into()));
+        }
+        let Index { datasets, tokeniser, .. } = index;
+        Ok(Self { train, validation, datasets, tokeniser })
+    }
+}
+
+/// Reads all shards and writes the token files.
+fn write(
+    folder: &Path,
+    datasets: &[UnitShards],
+    key: &Key,
+    selection: &Selection,
+) -> Result<Index, TrainError> {
+    let mut found: Option<(TokeniserInfo, &Path)> = None;
+    let mut writer = Writer::create(folder)?;
+    let mut all = Vec::new();
+    for dataset in datasets {
+        let mut counter = statistics::Counter::new(&dataset.name);
+        for path in &dataset.shards {
+            let reader = ShardReader::<UnitSequence>::open(path)?;
+            let info = tokeniser_of(path, reader.metadata())?;
+            let k = info.k;
+            match &found {
+                Some((first, first_path)) => same_tokeniser(path, &info, first_path, first)?,
+                None => found = Some((info, path)),
+            }
+            for row in reader {
+                let row = row?;
+                if let Some(unit) = row.units.iter().find(|&&u| u32::from(u) >= k) {
+                    let message = format!("utterance '{}' has unit {unit}, but k is {k}", row.id);
+                    return Err(TrainError::read(path, message));
+                }
+                let chosen = selection.of(&row);
+                counter.count(chosen, &row.units);
+                match chosen {
+                    Use::Train => writer.train.push(&row.id, &row.units)?,
+                    Use::Validation => writer.validation.push(&row.id, &row.units)?,
+                    Use::TooShort | Use::TooLong | Use::OtherSplit => {}
+                }
+            }
+        }
+        all.push(counter.finish());
+    }
+    let Some((tokeniser, _)) = found else {
+        return Err(TrainError::Config("there are no unit shards to train on".into()));
+    };
+    writer.publish(Index { key: key.clone(), tokeniser, datasets: all })
+}
+
+/// The tokeniser a shard names, which must fit 16-bit tokens.
+pub(crate) fn tokeniser_of(
+    path: &Path,
+    metadata: &std::collections::BTreeMap<String, String>,
+) -> Result<TokeniserInfo, TrainError> {
+    let info = TokeniserInfo::from_metadata(metadata).map_err(|e| TrainError::read(path, e))?;
+    if info.k == 0 || info.k > u32::from(u16::MAX) - slam_lm::FIRST_UNIT {
+        return Err(TrainError::read(path, format!("k is {}, beyond 16-bit tokens", info.k)));
+    }
+    Ok(info)
+}
+
+/// Refuses to mix what two tokenisers made.
+pub(crate) fn same_tokeniser(
+    path: &Path,
+    info: &TokeniserInfo,
+    other_path: &Path,
+    other: &TokeniserInfo,
+) -> Result<(), TrainError> {
+    if info.identity == other.identity {
+        return Ok(());
+    }
+    let name = |i: &TokeniserInfo| format!("{} ({})", i.name, i.identity.short());
+    Err(TrainError::Tokeniser {
+        what: path.display().to_string(),
+        found: name(info),
+        expected_by: other_path.display().to_string(),
+        expected: name(other),
+    })
+}
+
+#[cfg(test)]
+mod tests;
