@@ -10,6 +10,7 @@
 pub mod executor;
 pub mod file;
 pub mod indices;
+pub mod pairs;
 pub mod plan;
 pub mod predict;
 pub mod run;

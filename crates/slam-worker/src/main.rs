@@ -13,6 +13,7 @@ mod generate;
 #[cfg(test)]
 mod pipelines;
 mod runs;
+mod sampler;
 mod signals;
 mod stages;
 
