@@ -21,6 +21,12 @@ fn the_chain_runs_from_stories_to_a_report() {
     for label in ["before training", "after pre-training", "after DPO", "chance", "mean nothing"] {
         assert!(said.contains(label), "no '{label}' in {said}");
     }
+    // The paired difference of each suite, of pre-training and of DPO.
+    let changes = said.split("\nchange ").nth(1).unwrap();
+    for suite in ["lexical", "syntactic", "cloze"] {
+        let line = changes.lines().find(|l| l.starts_with(suite)).unwrap();
+        assert_eq!(line.matches(", ").count(), 2, "{line}");
+    }
     for stage in ["ingest-v1", "unitise-v1/mfcc-25hz"] {
         let shard =
             demo.data().join("demo-stories").join(stage).join("part-00002-of-00003.parquet");

@@ -151,8 +151,11 @@ fn measure(file: &RunFile, plan: &Plan, run: &Path, common: &Common) -> anyhow::
 fn start(arguments: &Arguments) -> anyhow::Result<(RunFile, PathBuf)> {
     let path = pipeline_path(&arguments.pipeline)?;
     let mut pipeline = Pipeline::read(&path, false, &arguments.common.overrides)?;
-    if pipeline.train.is_none() {
-        let message = format!("pipeline '{}' has no [train] table", pipeline.name);
+    if pipeline.train.is_none() && pipeline.dpo.as_ref().is_none_or(|d| d.policy.is_none()) {
+        let message = format!(
+            "pipeline '{}' has neither a [train] table nor a policy in its [dpo] table",
+            pipeline.name
+        );
         return Err(Failure::Usage(message).into());
     }
     if !(0.0..1.0).contains(&arguments.dpo_share) {

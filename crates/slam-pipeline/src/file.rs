@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::pairs::Derived;
 use crate::preset;
 pub use crate::preset::Origin;
 
@@ -120,6 +121,9 @@ pub struct Training {
     /// Parameters of the pair stage.
     #[serde(default)]
     pub pair: Value,
+    /// Of preference optimisation without pre-training: the folder of the checkpoint to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PathBuf>,
 }
 
 /// What to score.
@@ -170,6 +174,25 @@ pub enum PipelineError {
         /// The pipeline.
         pipeline: String,
     },
+    /// A model to start from where it cannot be used.
+    #[error(
+        "pipeline {pipeline}: [dpo] policy is the checkpoint that a pipeline without [train] starts from; \
+         leave out one of both"
+    )]
+    Policy {
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// A source of pairs that cannot be planned.
+    #[error("pipeline {pipeline}: the source of dataset '{dataset}': {message}")]
+    Pairs {
+        /// The pipeline.
+        pipeline: String,
+        /// The dataset.
+        dataset: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A dataset that is named but not defined.
     #[error("pipeline {pipeline}: {field} names dataset '{dataset}', which it does not define")]
     NoSuchDataset {
@@ -211,9 +234,13 @@ impl Pipeline {
     }
 
     /// Gives pre-training and preference optimisation a time budget together, `dpo_share` of it to the
-    /// latter where the pipeline has it.
+    /// latter where the pipeline has it, all where it has nothing else.
     pub fn set_time_budget(&mut self, total: Duration, dpo_share: f64) {
-        let share = if self.dpo.is_some() { dpo_share } else { 0.0 };
+        let share = match (&self.train, &self.dpo) {
+            (_, None) => 0.0,
+            (None, Some(_)) => 1.0,
+            (Some(_), Some(_)) => dpo_share,
+        };
         let seconds = total.as_secs_f64();
         self.set_training_budget(&json!({"seconds": seconds * (1.0 - share)}));
         if let Some(dpo) = &mut self.dpo {
@@ -233,7 +260,20 @@ impl Pipeline {
         self.datasets.iter().find(|d| d.name == name)
     }
 
-    fn check(&self) -> Result<(), PipelineError> {
+    pub(crate) fn check(&self) -> Result<(), PipelineError> {
+        for dataset in &self.datasets {
+            self.check_pairs(dataset).map_err(|message| PipelineError::Pairs {
+                pipeline: self.name.clone(),
+                dataset: dataset.name.clone(),
+                message,
+            })?;
+        }
+        let policy = |t: &Training| t.policy.is_some();
+        if self.train.as_ref().is_some_and(policy)
+            || (self.train.is_some() && self.dpo.as_ref().is_some_and(policy))
+        {
+            return Err(PipelineError::Policy { pipeline: self.name.clone() });
+        }
         let lists = [
             ("tokeniser.fit_on", self.tokeniser.fit_on.iter().collect::<Vec<_>>()),
             ("train.datasets", self.train.iter().flat_map(|t| &t.datasets).collect()),
@@ -256,6 +296,22 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+impl Pipeline {
+    /// Checks where a dataset's pairs come from, if not from recordings.
+    fn check_pairs(&self, dataset: &Dataset) -> Result<(), String> {
+        let Some(derived) = Derived::of(dataset)? else { return Ok(()) };
+        if dataset.role != Role::Preference {
+            return Err("it makes pairs; the dataset needs role = \"preference\"".into());
+        }
+        let Some(of) = derived.dataset() else { return Ok(()) };
+        match self.dataset(of) {
+            Some(d) if matches!(Derived::of(d), Ok(None)) => Ok(()),
+            Some(_) => Err(format!("'{of}' has no units: it is made of pairs itself")),
+            None => Err(format!("it names dataset '{of}', which the pipeline does not define")),
+        }
     }
 }
 
@@ -314,7 +370,7 @@ fn apply(value: &mut Value, text: &str) -> Result<(), String> {
 }
 
 /// Fields of a training table itself; all others are parameters of its stage.
-const TRAINING_FIELDS: [&str; 3] = ["datasets", "pair", "params"];
+const TRAINING_FIELDS: [&str; 4] = ["datasets", "pair", "params", "policy"];
 
 /// `train.peak_lr` for `train.params.optimiser.peak_lr`: a parameter of `train` and `dpo` may be named without
 /// the tables that it is in, where the file has it.

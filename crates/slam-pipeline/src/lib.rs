@@ -11,6 +11,7 @@ pub mod data_manifest;
 pub mod executor;
 pub mod file;
 pub mod indices;
+pub mod pairs;
 pub mod plan;
 pub mod predict;
 mod preset;

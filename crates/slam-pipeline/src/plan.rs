@@ -9,6 +9,7 @@ use slam_dataset::work::Input;
 use slam_dataset::{Receipt, ShardName, WorkUnit};
 
 use crate::file::{Dataset, Pipeline, Role};
+use crate::pairs::{self, Derived};
 use crate::preset;
 use crate::source::{self, SourceError};
 
@@ -32,6 +33,8 @@ pub struct Plan {
     pub stages: Vec<StagePlan>,
     /// What the tokeniser is made of: its centroids, then its weights.
     pub tokeniser: Vec<Input>,
+    /// The files of the model that preference optimisation starts from, where the pipeline names one.
+    pub policy: Vec<Input>,
 }
 
 /// One stage over one dataset.
@@ -66,7 +69,8 @@ impl Plan {
     /// If a folder of recordings, or the tokeniser's files, cannot be read.
     pub fn of(pipeline: &Pipeline) -> Result<Self, SourceError> {
         let mut plan = Self::default();
-        for dataset in &pipeline.datasets {
+        let recorded = || pipeline.datasets.iter().filter(|d| !pairs::is_derived(d));
+        for dataset in recorded() {
             plan.stages.push(ingest(dataset)?);
         }
         let tokeniser = &pipeline.tokeniser;
@@ -84,7 +88,7 @@ impl Plan {
         }
         fitted.extend(weights);
         let mut tokenised = Vec::new();
-        for dataset in &pipeline.datasets {
+        for dataset in recorded() {
             let corpus = plan.units(&dataset.name, stage::INGEST.name);
             tokenised.push(if is_units(dataset) {
                 import_units(pipeline, dataset)?
@@ -92,25 +96,34 @@ impl Plan {
                 unitise(pipeline, dataset, corpus, &fitted)
             });
         }
+        let units_of = |dataset: &str| {
+            tokenised.iter().find(|s| s.dataset == dataset).map_or(&[][..], |s| &s.units)
+        };
         let mut last = Vec::new();
-        for (dataset, units) in pipeline.datasets.iter().zip(&tokenised) {
-            let folder = Some(pipeline.tokeniser.name.as_str());
+        for dataset in &pipeline.datasets {
+            if let Ok(Some(derived)) = Derived::of(dataset) {
+                let units = derived.dataset().map_or(&[][..], units_of);
+                last.push(pairs::plan(&derived, pipeline, dataset, units)?);
+                continue;
+            }
+            let (folder, units) = (Some(pipeline.tokeniser.name.as_str()), units_of(&dataset.name));
             last.push(match dataset.role {
                 Role::Speech => continue,
                 Role::Preference => {
-                    let training = pipeline.dpo.iter().find(|t| t.datasets.contains(&dataset.name));
-                    let params = training.map(|t| t.pair.clone()).filter(|p| !p.is_null());
-                    let params = params.unwrap_or_else(|| json!({}));
-                    follow(stage::PAIR, dataset, folder, &units.units, |unit| {
+                    let params = pairs::params(pipeline, dataset);
+                    follow(stage::PAIR, dataset, folder, units, |unit| {
                         (params.clone(), vec![unit.as_input()])
                     })
                 }
-                Role::Benchmark => benchmark(dataset, folder, &units.units),
+                Role::Benchmark => benchmark(dataset, folder, units),
             });
         }
         plan.stages.extend(tokenised);
         plan.stages.extend(last);
         plan.tokeniser = fitted;
+        if let Some(folder) = pipeline.dpo.as_ref().and_then(|t| t.policy.as_ref()) {
+            plan.policy = source::checkpoint_files(folder)?;
+        }
         Ok(plan)
     }
 
@@ -123,7 +136,13 @@ impl Plan {
     }
 }
 
-fn output(stage: Stage, dataset: &str, tokeniser: Option<&str>, shard: ShardName) -> PathBuf {
+/// The file of a stage's shard, below the data root.
+pub(crate) fn output(
+    stage: Stage,
+    dataset: &str,
+    tokeniser: Option<&str>,
+    shard: ShardName,
+) -> PathBuf {
     let mut path = PathBuf::from(dataset).join(stage.folder());
     if let Some(tokeniser) = tokeniser {
         path.push(tokeniser);

@@ -106,7 +106,14 @@ impl RunPlan {
                 checkpoint: folder.join("final"),
             });
         }
-        if let Some(step) = pretrain.and_then(|(_, key)| run_of.dpo(&key)) {
+        let trained = pretrain.map(|(_, key)| (run.join("pretrain").join("final"), key));
+        let named = run_of.named_policy();
+        scored.extend(named.iter().map(|(checkpoint, _)| Scored {
+            name: "policy",
+            label: "before DPO",
+            checkpoint: checkpoint.clone(),
+        }));
+        if let Some(step) = trained.or(named).and_then(|(folder, key)| run_of.dpo(&folder, &key)) {
             steps.push(step);
             scored.push(Scored {
                 name: "preferred",
@@ -158,13 +165,20 @@ impl Run<'_> {
         Some((RunStep { name: "pretrain".into(), command: "pretrain", request }, key))
     }
 
-    fn dpo(&self, policy: &Key) -> Option<RunStep> {
+    /// The checkpoint that the pipeline names for preference optimisation to start from.
+    fn named_policy(&self) -> Option<(PathBuf, Key)> {
+        let folder = self.pipeline.dpo.as_ref()?.policy.clone()?;
+        let keys = self.plan.policy.iter().map(|i| &i.key);
+        Some((folder, Key::of_work("policy", 1, &json!({}), keys)))
+    }
+
+    fn dpo(&self, policy: &Path, key: &Key) -> Option<RunStep> {
         let training = self.pipeline.dpo.as_ref()?;
         let units = self.units(&training.datasets, stage::PAIR.name);
-        let keys = units.iter().map(|u| &u.key).chain([policy]);
+        let keys = units.iter().map(|u| &u.key).chain([key]);
         let request = json!({
             "params": training.params,
-            "policy": self.folder.join("pretrain").join("final"),
+            "policy": policy,
             "shards": self.paths(&units),
             "data_key": Key::of_work("preference-data", 1, &json!({}), keys),
             "run": self.folder.join("dpo"),
@@ -278,5 +292,25 @@ mod tests {
         let mut p = pipeline(1e-3);
         p.train = None;
         assert_eq!(plan(&p).steps.len(), 1);
+    }
+
+    #[test]
+    fn preference_optimisation_may_start_from_a_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let steps = |config: &str| {
+            fs::write(folder.path().join("config.json"), config).unwrap();
+            let mut p = pipeline(1e-3);
+            p.dpo.as_mut().unwrap().policy = Some(folder.path().to_owned());
+            assert!(p.check().unwrap_err().to_string().contains("policy"));
+            p.train = None;
+            p.check().unwrap();
+            plan(&p).steps
+        };
+        let first = steps("1");
+        let commands: Vec<_> = first.iter().map(|s| s.command).collect();
+        assert_eq!(commands, ["dpo", "evaluate", "evaluate", "report"]);
+        assert_eq!(first[0].request["policy"], json!(folder.path()));
+        assert_eq!(first[1].request["checkpoint"], json!(folder.path()));
+        assert_ne!(first[0].request["data_key"], steps("2")[0].request["data_key"]);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
 use slam_dataset::work::{Quarantined, WorkError};
-use slam_dataset::{Context, Key, Outcome, WorkUnit, stage};
+use slam_dataset::{Context, Outcome, WorkUnit, stage};
 
 use crate::slamkit;
 
@@ -64,15 +64,7 @@ pub struct ImportParams {
 impl ImportParams {
     /// What stands for the unknown tokeniser: files that are imported under one name belong together.
     pub fn info(&self) -> TokeniserInfo {
-        let Self { tokeniser, k, units_per_second, .. } = self;
-        let params = serde_json::json!({"name": tokeniser, "k": k, "rate": units_per_second});
-        TokeniserInfo {
-            identity: Key::of_work("imported-tokeniser", 1, &params, []),
-            name: tokeniser.clone(),
-            layer: None,
-            k: *k,
-            units_per_second: *units_per_second,
-        }
+        TokeniserInfo::imported(&self.tokeniser, self.k, self.units_per_second)
     }
 }
 

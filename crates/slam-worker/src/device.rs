@@ -6,9 +6,8 @@ use slam_nn::device::DeviceSpec;
 /// The device's name for a receipt. Stages without tensors are the CPU's whatever was asked for.
 pub(crate) fn name_for(unit: &WorkUnit, device: &str) -> anyhow::Result<String> {
     let spec: DeviceSpec = device.parse()?;
-    Ok(if unit.stage == stage::UNITISE.name || unit.stage == stage::FIT_KMEANS.name {
-        spec.to_string()
-    } else {
-        DeviceSpec::Cpu.to_string()
-    })
+    // A model continues prompts where pairs are sampled.
+    let samples = unit.params["source"]["kind"] == "sampled";
+    let has_tensors = unit.stage == stage::UNITISE.name || unit.stage == stage::FIT_KMEANS.name;
+    Ok(if has_tensors || samples { spec.to_string() } else { DeviceSpec::Cpu.to_string() })
 }

@@ -14,6 +14,7 @@ mod generate;
 #[cfg(test)]
 mod pipelines;
 mod runs;
+mod sampler;
 mod show;
 mod signals;
 mod stages;

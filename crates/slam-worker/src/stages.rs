@@ -115,9 +115,11 @@ fn execute(unit: &WorkUnit, context: &Context<'_>) -> Result<Receipt, WorkError>
         stage::UNITISE => {
             work::execute(unit, context, |out| slam_units::unitise(unit, context, out))
         }
-        stage::PAIR => {
-            work::execute(unit, context, |out| slam_preference::pair(unit, context, out))
-        }
+        stage::PAIR => work::execute(unit, context, |out| {
+            slam_preference::pair(unit, context, out, &|checkpoint, info, sampling| {
+                crate::sampler::open(checkpoint, info, sampling, &context.device)
+            })
+        }),
         _ => work::execute(unit, context, |out| slam_eval::benchmark(unit, context, out)),
     }
 }

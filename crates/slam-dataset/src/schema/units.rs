@@ -47,6 +47,19 @@ impl TokeniserInfo {
     /// The name of the metadata entry.
     pub const METADATA_KEY: &'static str = "slam.tokeniser";
 
+    /// What stands for the unknown tokeniser of units that other programs made: files that are imported under
+    /// one name belong together.
+    pub fn imported(name: &str, k: u32, units_per_second: f64) -> Self {
+        let params = serde_json::json!({"name": name, "k": k, "rate": units_per_second});
+        Self {
+            identity: Key::of_work("imported-tokeniser", 1, &params, []),
+            name: name.to_owned(),
+            layer: None,
+            k,
+            units_per_second,
+        }
+    }
+
     /// As file metadata.
     pub fn to_metadata(&self) -> BTreeMap<String, String> {
         let json = serde_json::to_value(self).unwrap_or_default();

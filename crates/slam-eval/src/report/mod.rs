@@ -159,7 +159,8 @@ pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
         None => vec![],
     };
     let table = table::Table::of(&columns);
-    let text = table::text(request, &corpus, pretrain.as_ref(), dpo.as_ref(), &table);
+    let changes = changes(&columns);
+    let text = table::text(request, &corpus, pretrain.as_ref(), dpo.as_ref(), &table, &changes);
     let mut environment = Environment::new();
     environment.add_filter("group", table::group);
     environment.add_template("report.html", include_str!("template.html"))?;
@@ -171,7 +172,7 @@ pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
         pretrain => pretrain,
         dpo => dpo,
         table => table,
-        changes => changes(&columns),
+        changes => changes,
         clips => clips,
         published => published::SYSTEMS,
         pipeline => serde_json::to_string_pretty(&request.pipeline).unwrap_or_default(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::corpus::CorpusTotals;
 use super::training::Training;
-use super::{Column, ReportRequest};
+use super::{Change, Column, ReportRequest};
 use crate::aggregate::Accuracy;
 
 /// Scores by suite and checkpoint.
@@ -89,6 +89,7 @@ pub(super) fn text(
     pretrain: Option<&Training>,
     dpo: Option<&Training>,
     table: &Table,
+    changes: &[Change],
 ) -> String {
     let mut out = String::new();
     let hours: f64 = corpus.iter().map(|c| c.hours).sum();
@@ -141,11 +142,39 @@ pub(super) fn text(
         let _ =
             writeln!(out, "95 % bootstrap intervals over items; convention {}", table.convention);
     }
+    if table.labels.len() > 1 {
+        write_changes(&mut out, table, changes);
+    }
     if let Some(notice) = &request.notice {
         let _ = writeln!(out, "{notice}");
     }
     let _ = write!(out, "report        {}", request.out.display());
     out
+}
+
+/// What each checkpoint is better than the one before it, item by item.
+fn write_changes(out: &mut String, table: &Table, changes: &[Change]) {
+    let _ = write!(out, "\n{:20}", "change");
+    for label in &table.labels[1..] {
+        let _ = write!(out, "   {label:<22}");
+    }
+    let _ = writeln!(out);
+    for row in &table.rows {
+        let _ = write!(out, "{:20}", row.suite);
+        for label in &table.labels[1..] {
+            let change = changes.iter().find(|c| c.suite == row.suite && c.to == *label);
+            let cell = change.map_or("—".to_owned(), |c| {
+                let [share, low, high] = [c.share, c.low, c.high].map(|v| 100.0 * v);
+                format!("{share:+.1} [{low:+.1}, {high:+.1}]")
+            });
+            let _ = write!(out, "   {cell:<22}");
+        }
+        let _ = writeln!(out);
+    }
+    let _ = writeln!(
+        out,
+        "points over the checkpoint before, on the same items: 95 % intervals of the paired difference"
+    );
 }
 
 #[cfg(test)]

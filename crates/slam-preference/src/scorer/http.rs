@@ -1,0 +1,58 @@
+use std::thread;
+use std::time::Duration;
+
+use ureq::Agent;
+
+use super::{Answer, Candidate, Scorer, ScorerError, parse};
+
+/// How often a request is sent before the service counts as gone.
+const TRIES: u32 = 4;
+/// The wait before the second try; each one after it waits twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// A service that is asked by POST requests.
+pub struct HttpScorer {
+    url: String,
+    agent: Agent,
+}
+
+impl HttpScorer {
+    /// A scorer at an address; nothing is sent yet.
+    pub fn new(url: &str, timeout: Duration) -> Self {
+        let config = Agent::config_builder()
+            .timeout_global(Some(timeout))
+            .http_status_as_error(false)
+            .user_agent("slam")
+            .build();
+        Self { url: url.to_owned(), agent: config.into() }
+    }
+}
+
+impl Scorer for HttpScorer {
+    fn score(&mut self, candidate: &Candidate<'_>) -> Result<Answer, ScorerError> {
+        let mut said = String::new();
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                thread::sleep(FIRST_WAIT * 2u32.pow(attempt - 1));
+            }
+            match self.agent.post(&self.url).send_json(candidate) {
+                Ok(mut response) => {
+                    let status = response.status();
+                    let text = response.body_mut().read_to_string().unwrap_or_default();
+                    if status.is_success() {
+                        return parse(&text);
+                    }
+                    let shown: String = text.trim().chars().take(120).collect();
+                    said = format!("answered {status}: {shown}");
+                    // It understood and refuses; asking again changes nothing.
+                    if status.is_client_error() && status.as_u16() != 429 {
+                        return Err(ScorerError::Answer(format!("the scorer {said}")));
+                    }
+                }
+                Err(e) => said = format!("cannot be reached: {e}"),
+            }
+        }
+        let what = self.url.clone();
+        Err(ScorerError::Broken { what, message: format!("{said}, {TRIES} times") })
+    }
+}

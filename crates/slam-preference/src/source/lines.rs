@@ -1,0 +1,219 @@
+//! slamkit's JSON lines of pairs: `{prompt,chosen,rejected}` with units and durations, or as `audio_repr`.
+//!
+//! They are unitised already, so they are neither ingested nor unitised here; a line's recordings need not be
+//! there.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use slam_dataset::schema::{TokeniserInfo, UnitSequence};
+use slam_dataset::shard::ShardReader;
+use slam_dataset::{Context, Outcome, WorkUnit};
+
+use super::report;
+use crate::error::PairError;
+use crate::shard::{PairShard, Segment};
+use crate::stage::PairParams;
+
+/// Lines between reports.
+const REPORT_LINES: usize = 1024;
+
+/// What is said of the units, as the lines do not say it.
+///
+/// In a pipeline `units_of` names a dataset whose unit shards say it instead: the lines' units are of the same
+/// tokeniser.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SlamkitPairs {
+    /// The tokeniser's name; files that were imported under the same name belong together.
+    pub tokeniser: String,
+    /// How many units it has.
+    pub k: u32,
+    /// Frames a second before deduplication.
+    pub units_per_second: f64,
+}
+
+impl Default for SlamkitPairs {
+    /// The recipe's tokeniser, by the name that `import slamkit` gives it.
+    fn default() -> Self {
+        Self { tokeniser: "hubert-25hz".into(), k: 500, units_per_second: 25.0 }
+    }
+}
+
+/// One line; slamkit's other fields are ignored.
+#[derive(Deserialize)]
+struct Line {
+    prompt: Option<Value>,
+    chosen: Option<Value>,
+    rejected: Option<Value>,
+    prompt_path: Option<String>,
+    prompt_text: Option<String>,
+    chosen_text: Option<String>,
+    rejected_text: Option<String>,
+}
+
+/// Pairs of one part of a file of lines. Each line counts its number in its id, so that two pairs of one
+/// prompt are two pairs.
+pub(crate) fn slamkit(
+    source: &SlamkitPairs,
+    unit: &WorkUnit,
+    context: &Context<'_>,
+    out: &Path,
+    params: &PairParams,
+) -> Result<Outcome, PairError> {
+    let (path, info) = match &unit.inputs[..] {
+        [lines] => (context.path(lines), source.info()),
+        [lines, shard] => (context.path(lines), tokeniser_of(&context.path(shard))?),
+        other => {
+            return Err(PairError::Inputs {
+                found: other.len(),
+                expected: "a file of JSON lines, and perhaps a unit shard",
+            });
+        }
+    };
+    let read = |source| PairError::Read { path: path.clone(), source };
+    let open = || File::open(&path).map(|file| BufReader::with_capacity(1 << 20, file));
+    let (index, count) = (u64::from(params.part.0), u64::from(params.part.1));
+    // Where a line belongs is known when all are counted.
+    let total =
+        if count == 1 { u64::MAX } else { count_lines(open().map_err(read)?).map_err(read)? };
+    let bound = |i: u64| if count == 1 { i * total } else { total * i / count };
+    let mut shard = PairShard::create(out, &info, &path, params.max_auto_bleu2)?;
+    for (number, text) in open().map_err(read)?.split(b'\n').enumerate() {
+        let text = text.map_err(read)?;
+        if number as u64 >= bound(index + 1) {
+            break;
+        }
+        if (number as u64) < bound(index) || text.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        match parse(&text) {
+            Ok((name, [prompt, chosen, rejected])) => {
+                shard.add(&format!("{name}@{}", number + 1), prompt, chosen, rejected)?;
+            }
+            Err(error) => shard.refuse(&format!("line {}", number + 1), error),
+        }
+        if (number + 1) % REPORT_LINES == 0 {
+            report(context, number + 1, 0)?;
+        }
+    }
+    let outcome = shard.finish()?;
+    Ok(outcome)
+}
+
+impl SlamkitPairs {
+    /// What stands for the unknown tokeniser.
+    fn info(&self) -> TokeniserInfo {
+        TokeniserInfo::imported(&self.tokeniser, self.k, self.units_per_second)
+    }
+}
+
+fn count_lines(reader: impl BufRead) -> std::io::Result<u64> {
+    reader.split(b'\n').try_fold(0, |n, line| line.map(|_| n + 1))
+}
+
+fn tokeniser_of(shard: &Path) -> Result<TokeniserInfo, PairError> {
+    let reader = ShardReader::<UnitSequence>::open(shard)?;
+    TokeniserInfo::from_metadata(reader.metadata())
+        .map_err(|e| PairError::Tokeniser(shard.display().to_string(), e))
+}
+
+/// A line's name (the stem of its prompt's recording, where it has one) and segments.
+fn parse(line: &[u8]) -> Result<(String, [Segment; 3]), String> {
+    let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+    let name = line.prompt_path.as_deref().map_or("pair", |path| {
+        let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+    });
+    let segment = |name: &str, units: Option<Value>, text: Option<String>| {
+        let units = units.ok_or_else(|| {
+            format!(
+                "no '{name}' with units; a line that has paths alone is first read by slamkit's \
+                 preference_alignment_feature_extractor"
+            )
+        })?;
+        let units = units_of(&units).map_err(|e| format!("'{name}': {e}"))?;
+        Ok::<_, String>(Segment { units, text })
+    };
+    let segments = [
+        segment("prompt", line.prompt, line.prompt_text)?,
+        segment("chosen", line.chosen, line.chosen_text)?,
+        segment("rejected", line.rejected, line.rejected_text)?,
+    ];
+    Ok((name.to_owned(), segments))
+}
+
+/// Units of `{"units": [3, 49], "duration": [2, 1]}`, `{"audio_repr": "<Un3><Un49>"}` or the latter's text.
+fn units_of(value: &Value) -> Result<Vec<u16>, String> {
+    let repr = value.get("audio_repr").unwrap_or(value);
+    if let Some(text) = repr.as_str() {
+        return units_of_tokens(text);
+    }
+    let list = value.get("units").ok_or("neither 'units' nor 'audio_repr'")?;
+    let units = Vec::<u16>::deserialize(list).map_err(|e| format!("'units': {e}"))?;
+    if let Some(durations) = value.get("duration").and_then(Value::as_array)
+        && durations.len() != units.len()
+    {
+        return Err(format!("{} units and {} durations", units.len(), durations.len()));
+    }
+    Ok(units)
+}
+
+fn units_of_tokens(text: &str) -> Result<Vec<u16>, String> {
+    let mut units = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let token = rest.strip_prefix("<Un").and_then(|r| r.split_once('>'));
+        let (unit, after) =
+            token.and_then(|(number, after)| Some((number.parse().ok()?, after))).ok_or_else(
+                || format!("'{}' is no unit token", rest.chars().take(12).collect::<String>()),
+            )?;
+        units.push(unit);
+        rest = after.trim_start();
+    }
+    Ok(units)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn all_forms_of_a_line_are_read() {
+        let line = br#"{"prompt_path": "a/b.c.wav", "prompt": {"units": [3, 49], "duration": [2, 1]},
+            "chosen": {"audio_repr": "<Un3> <Un49>"}, "rejected": "<Un7>", "chosen_text": "x", "more": 1}"#;
+        let (name, [prompt, chosen, rejected]) = parse(line).unwrap();
+        assert_eq!((name.as_str(), prompt.units, prompt.text), ("b.c", vec![3, 49], None));
+        assert_eq!((chosen.units, chosen.text.as_deref()), (vec![3, 49], Some("x")));
+        assert_eq!(rejected.units, [7]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_pair_says_why() {
+        for (line, says) in [
+            ("{", "EOF"),
+            (r#"{"prompt_path": "a.wav"}"#, "'prompt'"),
+            (r#"{"prompt": {"units": [1], "duration": []}}"#, "1 units and 0 durations"),
+            (r#"{"prompt": {"units": [70000]}}"#, "70000"),
+            (r#"{"prompt": {"x": 1}}"#, "neither"),
+            (r#"{"prompt": "<Un1><Unx>"}"#, "<Unx>"),
+            (r#"{"prompt": "<Un1>", "chosen": "<Un2>"}"#, "'rejected'"),
+        ] {
+            let error = parse(line.as_bytes()).unwrap_err();
+            assert!(error.contains(says), "{line}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(text in any::<String>(), units in any::<String>()) {
+            let _ = parse(text.as_bytes());
+            let _ = units_of_tokens(&units);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Pairs of a unit corpus without any labels: a story's own continuation against another story's.
+//!
+//! The other story is one of those whose continuations are about as long, and both continuations are cut to
+//! the same number of units, so that neither length nor the voice of a single-speaker corpus tells them apart.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::rng::Rng;
+use slam_dataset::schema::UnitSequence;
+use slam_dataset::{Context, Outcome, WorkUnit};
+
+use super::cut::{Cut, Place};
+use super::{only, report, sequences, stream};
+use crate::error::PairError;
+use crate::shard::PairShard;
+use crate::stage::PairParams;
+
+/// How many stories of about the same length, on either side, the other one is drawn from.
+const NEIGHBOURS: usize = 16;
+
+/// Each story's own continuation against another's. In a pipeline `of` names the dataset of the stories.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnContinuation {
+    /// The split of the stories that are taken.
+    pub split: String,
+    /// The seed of the cuts and of the other stories.
+    pub seed: u64,
+    /// Where stories are cut.
+    pub cut: Cut,
+    /// The least share of the longer continuation that the shorter must have; both are cut to the shorter.
+    pub min_length_ratio: f64,
+}
+
+impl Default for OwnContinuation {
+    fn default() -> Self {
+        Self { split: "train".into(), seed: 0, cut: Cut::default(), min_length_ratio: 0.8 }
+    }
+}
+
+/// Pairs of one unit shard: a story's mate is of the same shard, so that each shard is made alone.
+pub(crate) fn own_continuation(
+    own: &OwnContinuation,
+    unit: &WorkUnit,
+    context: &Context<'_>,
+    out: &Path,
+    params: &PairParams,
+) -> Result<Outcome, PairError> {
+    own.cut.check().map_err(PairError::Config)?;
+    if !(0.0..=1.0).contains(&own.min_length_ratio) {
+        return Err(PairError::Config("min_length_ratio must be between 0 and 1".into()));
+    }
+    let path = context.path(only(&unit.inputs, "one unit shard")?);
+    let read = sequences(&path, &own.split)?;
+    let rate = read.tokeniser.units_per_second;
+    let mut shard = PairShard::create(out, &read.tokeniser, &path, params.max_auto_bleu2)?;
+    let mut stories: Vec<(&UnitSequence, Place)> = Vec::new();
+    for row in &read.rows {
+        let mut rng = Rng::derive(own.seed, &[stream(&row.id), 0]);
+        match own.cut.place(row, rate, &mut rng) {
+            Some(place) => stories.push((row, place)),
+            None => shard.count("too_short", 1.0),
+        }
+    }
+    // By length, and by id where equal: the order of a shard's rows does not count.
+    let mut by_length: Vec<usize> = (0..stories.len()).collect();
+    by_length.sort_by_key(|&i| (stories[i].1.continuation, &stories[i].0.id));
+    let mut rank = vec![0; stories.len()];
+    for (r, &i) in by_length.iter().enumerate() {
+        rank[i] = r;
+    }
+    for (i, (row, place)) in stories.iter().enumerate() {
+        let near = rank[i].saturating_sub(NEIGHBOURS)..stories.len().min(rank[i] + NEIGHBOURS + 1);
+        let mut near: Vec<usize> = by_length[near].to_vec();
+        Rng::derive(own.seed, &[stream(&row.id), 1]).shuffle(&mut near);
+        let length = |j: usize| place.continuation.min(stories[j].1.continuation);
+        let longer = |j: usize| place.continuation.max(stories[j].1.continuation);
+        let fits = |&j: &usize| {
+            let (other, _) = &stories[j];
+            j != i
+                && other.units != row.units
+                && (other.text.is_none() || other.text != row.text)
+                && length(j) as f64 >= own.min_length_ratio * longer(j) as f64
+        };
+        let Some(j) = near.into_iter().find(fits) else {
+            shard.count("without_mate", 1.0);
+            continue;
+        };
+        let (other, other_place) = &stories[j];
+        let chosen = Cut::continuation(row, place, length(j), rate);
+        let rejected = Cut::continuation(other, other_place, length(j), rate);
+        shard.add(&row.id, own.cut.prompt(row, place, rate), chosen, rejected)?;
+        if (i + 1) % 1024 == 0 {
+            report(context, i + 1, stories.len())?;
+        }
+    }
+    Ok(shard.finish()?)
+}

@@ -1,0 +1,79 @@
+//! Segments that were spoken: three rows a pair, one behind the other.
+
+use std::path::Path;
+
+use slam_dataset::key::Segment as Part;
+use slam_dataset::schema::{TokeniserInfo, UnitSequence};
+use slam_dataset::shard::{ShardError, ShardReader};
+use slam_dataset::{Context, Outcome, SegmentKey, WorkUnit};
+
+use super::{only, report};
+use crate::error::PairError;
+use crate::shard::{PairShard, Segment};
+use crate::stage::PairParams;
+
+/// Rows between reports.
+const REPORT_ROWS: usize = 256;
+
+/// Pairs of one unit shard whose ids are [`SegmentKey`]s; a pair's segments follow each other.
+pub(crate) fn segments(
+    unit: &WorkUnit,
+    context: &Context<'_>,
+    out: &Path,
+    params: &PairParams,
+) -> Result<Outcome, PairError> {
+    let path = context.path(only(&unit.inputs, "one unit shard")?);
+    let reader = ShardReader::<UnitSequence>::open(&path)?;
+    let info = TokeniserInfo::from_metadata(reader.metadata())
+        .map_err(|e| PairError::Tokeniser(path.display().to_string(), e))?;
+    let total = reader.num_rows() as usize;
+    let mut shard = PairShard::create(out, &info, &path, params.max_auto_bleu2)?;
+    let mut current: Option<(String, [Option<UnitSequence>; 3])> = None;
+    for (i, row) in reader.enumerate() {
+        let row = row?;
+        let key: SegmentKey = match row.id.parse() {
+            Ok(key) => key,
+            Err(e) => {
+                shard.refuse(&row.id, format!("{e}"));
+                continue;
+            }
+        };
+        if current.as_ref().is_none_or(|(id, _)| *id != key.pair)
+            && let Some((id, segments)) = current.replace((key.pair.clone(), [None, None, None]))
+        {
+            add(&mut shard, &id, segments)?;
+        }
+        if let Some((_, segments)) = &mut current {
+            let slot = match key.segment {
+                Part::Prompt => 0,
+                Part::Chosen => 1,
+                Part::Rejected => 2,
+            };
+            if segments[slot].is_some() {
+                shard.refuse(&row.id, "the segment occurs twice");
+            } else {
+                segments[slot] = Some(row);
+            }
+        }
+        if (i + 1) % REPORT_ROWS == 0 {
+            report(context, i + 1, total)?;
+        }
+    }
+    if let Some((id, segments)) = current {
+        add(&mut shard, &id, segments)?;
+    }
+    Ok(shard.finish()?)
+}
+
+fn add(
+    shard: &mut PairShard,
+    id: &str,
+    segments: [Option<UnitSequence>; 3],
+) -> Result<(), ShardError> {
+    let [Some(prompt), Some(chosen), Some(rejected)] = segments else {
+        shard.refuse(id, "the prompt, the chosen or the rejected segment is missing");
+        return Ok(());
+    };
+    let segment = |row: UnitSequence| Segment { units: row.units, text: row.text };
+    shard.add(id, segment(prompt), segment(chosen), segment(rejected)).map(|_| ())
+}

@@ -1,0 +1,62 @@
+//! A unit model that continues the prompts of the pair stage, which does not know models.
+
+use std::path::Path;
+
+use slam_dataset::schema::TokeniserInfo;
+use slam_lm::generate::{GenerateOptions, generate};
+use slam_lm::tokenizer::{token_units, unit_tokens};
+use slam_lm::{BOS, Decoder};
+use slam_nn::device::DeviceSpec;
+use slam_preference::{Sampler, Sampling};
+
+struct Model {
+    decoder: Decoder,
+    options: GenerateOptions,
+}
+
+/// Loads a checkpoint. `info` is the tokeniser that the prompts' units are of.
+pub(crate) fn open(
+    checkpoint: &Path,
+    info: &TokeniserInfo,
+    sampling: &Sampling,
+    device: &str,
+) -> Result<Box<dyn Sampler>, String> {
+    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", checkpoint.display());
+    let spec: DeviceSpec = device.parse().map_err(|e| named(&e))?;
+    let device = spec.open().map_err(|e| named(&e))?;
+    let trained_on = slam_train::tokeniser_of_model(checkpoint).map_err(|e| named(&e))?;
+    if let Some(model) = trained_on.filter(|model| model.identity != info.identity) {
+        return Err(named(&format!(
+            "the model was trained on units of {} ({}), the prompts are units of {} ({})",
+            model.name,
+            model.identity.short(),
+            info.name,
+            info.identity.short()
+        )));
+    }
+    let decoder = Decoder::load(checkpoint, &device).map_err(|e| named(&e))?;
+    let &Sampling { max_units, temperature, top_k, top_p, repetition_penalty } = sampling;
+    let options = GenerateOptions {
+        max_new_tokens: max_units,
+        temperature,
+        top_k,
+        top_p,
+        repetition_penalty,
+        stop: Some(BOS),
+        seed: 0,
+    };
+    Ok(Box::new(Model { decoder, options }))
+}
+
+impl Sampler for Model {
+    /// All continuations of a prompt are drawn at once; each draws from a stream of its own.
+    fn sample(&mut self, prompt: &[u16], count: usize, seed: u64) -> Result<Vec<Vec<u16>>, String> {
+        let mut tokens = vec![BOS];
+        tokens.extend(unit_tokens(prompt));
+        self.decoder.check_tokens(&tokens).map_err(|e| e.to_string())?;
+        let options = GenerateOptions { seed, ..self.options.clone() };
+        let new = generate(&self.decoder, &vec![&tokens[..]; count], &options, &mut |_, _| ())
+            .map_err(|e| e.to_string())?;
+        Ok(new.iter().map(|tokens| token_units(tokens)).collect())
+    }
+}
