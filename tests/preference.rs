@@ -183,3 +183,83 @@ fn a_source_of_pairs_that_cannot_be_is_refused_before_any_work() {
         assert!(said.code != Some(0) && said.stderr.contains(says), "{}", said.stderr);
     }
 }
+
+/// A RIFF file of half a second whose sound depends on `i`.
+fn wav(i: u32) -> Vec<u8> {
+    let samples = 8_000u32;
+    let mut out = Vec::new();
+    out.extend_from_slice(b"RIFF");
+    out.extend_from_slice(&(36 + 2 * samples).to_le_bytes());
+    out.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    out.extend_from_slice(&16_000u32.to_le_bytes());
+    out.extend_from_slice(&32_000u32.to_le_bytes());
+    out.extend_from_slice(b"\x02\0\x10\0data");
+    out.extend_from_slice(&(2 * samples).to_le_bytes());
+    for t in 0..samples {
+        // A tone that rises in steps, each file from another start.
+        let hertz = f64::from(150 + 170 * i + 400 * (t / 1_000));
+        let phase = f64::from(t) / 16_000.0 * hertz * std::f64::consts::TAU;
+        out.extend_from_slice(&((phase.sin() * 9_000.0) as i16).to_le_bytes());
+    }
+    out
+}
+
+#[test]
+fn swags_csv_is_spoken_and_becomes_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..97 {
+        fs::write(folder.path().join(format!("{i}.wav")), wav(i % 13)).unwrap();
+    }
+    let mut csv = String::from(
+        ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label\n",
+    );
+    for i in 0..24 {
+        let gold = if i % 4 == 3 { "gen" } else { "gold" };
+        let endings = "sits down.,runs away.,eats a cake.,sings a song.";
+        writeln!(
+            csv,
+            "{i},v{i},1,s,\"A man number {i} walks, slowly.\",He {i},{gold},{endings},{}",
+            i % 4
+        )
+        .unwrap();
+    }
+    csv.push_str("24,v24,1,s,One cat.,It,gold,a.,b.,,d.,0\n");
+    fs::write(folder.path().join("train.csv"), csv).unwrap();
+    // Says any text by a sound that its checksum chooses: text on stdin, WAV on stdout.
+    let command =
+        format!("n=$(cksum | cut -d' ' -f1); cat {}/$((n % 97)).wav", folder.path().display());
+    let project = Project::new(&format!(
+        "shards = 2\nsource = {{ kind = \"swag\", folder = {:?}, seed = 1, voices = [\"a\", \"b\"], \
+         engine = {{ command = {command:?} }} }}\n",
+        folder.path().join("train.csv").display().to_string()
+    ));
+    let said = project.prepare(&["--max-bad-fraction", "0.4"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let pairs = project.pairs();
+    // 18 rows are gold; a pair whose two continuations drew the same sound is none.
+    let (rows, refused) = (sum(&pairs, |r| &r["rows"]), sum(&pairs, |r| &r["quarantined"]));
+    assert!(pairs.len() == 2 && rows + refused == 18.0 && rows >= 12.0, "{rows} and {refused}");
+    let before = bytes(&pairs[0].0);
+    for stage in ["ingest-v1", "unitise-v1/mfcc-25hz", "pair-v1/mfcc-25hz"] {
+        let shard = project.demo.data().join("pairs").join(stage);
+        fs::remove_file(shard.join("part-00000-of-00002.parquet")).unwrap();
+    }
+    let said = project.prepare(&["--max-bad-fraction", "0.4", "--dataset", "pairs"]);
+    assert!(said.stdout.contains("3 shards made"), "{}", said.stdout);
+    assert_eq!(bytes(&pairs[0].0), before);
+}
+
+#[test]
+fn hella_swag_is_spoken_by_the_projects_own_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = json!({"ind": 1, "activity_label": "Baking", "ctx_a": "A woman bakes a cake.", "ctx_b": "she",
+        "ctx": "", "endings": ["eats it.", "throws a ball.", "swims.", "reads."], "label": 0});
+    fs::write(folder.path().join("hellaswag_train.jsonl"), format!("{line}\n")).unwrap();
+    let project = Project::new(&format!(
+        "source = {{ kind = \"hella-swag\", folder = {:?}, voices = [\"en\", \"en-us\"], voices_per_pair = 2 }}\n",
+        folder.path().display().to_string()
+    ));
+    let said = project.prepare(&[]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(sum(&project.pairs(), |r| &r["rows"]), 2.0, "one pair in each voice");
+}
