@@ -116,7 +116,7 @@ impl Runner {
         }
         let text = result.unwrap_or_default();
         let worked = text != UP_TO_DATE;
-        if worked && command != "report" {
+        if worked && !matches!(command, "report" | "scores" | "compare") {
             progress.finish(&text);
         } else {
             progress.close();

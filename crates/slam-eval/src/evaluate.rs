@@ -93,7 +93,7 @@ pub fn evaluate(
 }
 
 /// Scores pairs; each sequence is `<S>`, its units, `<S>`.
-fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Score>, LmError> {
+pub(crate) fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Score>, LmError> {
     let sequences: Vec<Vec<u32>> = pairs
         .iter()
         .flat_map(|p| [&p.positive, &p.negative])

@@ -66,7 +66,12 @@ pub struct RunContext<'a> {
     pub mode: Mode,
     /// Where news go.
     pub tell: &'a dyn Fn(&Update),
+    /// More figures of the model at each validation, for the metrics. It runs on the model as it computes.
+    pub probe: Option<Probe<'a>>,
 }
+
+/// Figures of a model by name, or what kept them from being had: a probe never ends a run.
+pub type Probe<'a> = &'a dyn Fn(&Decoder) -> Result<BTreeMap<String, f64>, String>;
 
 /// News of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,7 +200,7 @@ impl<'a> RunContext<'a> {
         cancel: &'a AtomicBool,
         tell: &'a dyn Fn(&Update),
     ) -> Self {
-        Self { run, device, cancel, started: Instant::now(), mode: Mode::Train, tell }
+        Self { run, device, cancel, started: Instant::now(), mode: Mode::Train, tell, probe: None }
     }
 }
 
@@ -361,7 +366,14 @@ impl<O: Objective> Run<'_, '_, O> {
     /// Figures of held-out data, and whether the loss is the lowest so far.
     fn held_out(&mut self) -> Result<(BTreeMap<String, f64>, bool), TrainError> {
         let plain = self.model.clone().to_device(self.context.device);
-        let figures = self.objective.validate(&computing(&plain, self.job.optimiser))?;
+        let computing = computing(&plain, self.job.optimiser);
+        let mut figures = self.objective.validate(&computing)?;
+        if let Some(probe) = self.context.probe {
+            match probe(&computing) {
+                Ok(more) => figures.extend(more),
+                Err(e) => self.note(format!("suites were not scored: {e}")),
+            }
+        }
         let mut better = false;
         if let Some(&loss) = figures.get("val_loss") {
             self.state.validation_loss = Some(loss);
