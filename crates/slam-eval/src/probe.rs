@@ -1,7 +1,7 @@
 //! Cheap scores of a model while it is trained: a few pairs of each suite, read once.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use slam_dataset::schema::{BenchmarkPair, TokeniserInfo, UnitSequence};
@@ -102,11 +102,11 @@ impl Probe {
 }
 
 fn tokeniser(
-    path: &PathBuf,
+    path: &Path,
     metadata: &BTreeMap<String, String>,
 ) -> Result<TokeniserInfo, EvaluateError> {
     TokeniserInfo::from_metadata(metadata)
-        .map_err(|message| EvaluateError::Metadata { path: path.clone(), message })
+        .map_err(|message| EvaluateError::Metadata { path: path.to_owned(), message })
 }
 
 #[cfg(test)]

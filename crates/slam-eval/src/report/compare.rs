@@ -81,7 +81,7 @@ pub fn compare(request: &CompareRequest) -> Result<String, ReportError> {
     let mut said: Vec<String> =
         compared.iter().map(|(name, suites)| text::comparison(names[0], name, suites)).collect();
     let differences: Vec<Difference> =
-        compared.into_iter().flat_map(|(name, suites)| differences(&name, suites)).collect();
+        compared.into_iter().flat_map(|(name, suites)| differences(name, suites)).collect();
     let html = super::environment()?.get_template("compare.html")?.render(context! {
         names => names,
         figures => figures(&runs),
@@ -114,9 +114,9 @@ fn comparisons(runs: &[Run<'_>]) -> Vec<(String, Suites)> {
     out
 }
 
-fn differences(run: &str, suites: Suites) -> impl Iterator<Item = Difference> {
+fn differences(run: String, suites: Suites) -> impl Iterator<Item = Difference> {
     suites.into_iter().map(move |(suite, c)| Difference {
-        run: run.to_owned(),
+        run: run.clone(),
         suite,
         pairs: c.pairs,
         clear: c.is_clear(),
@@ -197,7 +197,11 @@ fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
     let join =
         |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
-        Value::Object(map) => map.iter().for_each(|(name, v)| flatten(&join(name), v, out)),
+        Value::Object(map) => {
+            for (name, v) in map {
+                flatten(&join(name), v, out);
+            }
+        }
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (i, item) in items.iter().enumerate() {
                 let name = item["name"].as_str().map_or(i.to_string(), str::to_owned);

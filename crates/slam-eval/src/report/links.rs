@@ -1,5 +1,6 @@
 //! Links from the report to the files that it tells of, relative so that a run's folder can move with its data.
 
+use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 /// The way from the folder of `page` to `target`, with `/` between names and what a link must escape escaped.
@@ -22,7 +23,7 @@ fn escape(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

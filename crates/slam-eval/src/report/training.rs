@@ -40,7 +40,7 @@ pub(super) struct Training {
     pub(super) validation: BTreeMap<String, f64>,
     /// What was planned when the first steps were measured, beside what happened; none where the run ended
     /// before.
-    plan: Vec<Planned>,
+    plan: Vec<Expectation>,
     /// How often the plan was made anew.
     replanned: usize,
     charts: Vec<Chart>,
@@ -48,7 +48,7 @@ pub(super) struct Training {
 
 /// A figure of the plan and what came of it.
 #[derive(Clone, Serialize)]
-struct Planned {
+struct Expectation {
     name: &'static str,
     planned: f64,
     happened: f64,
@@ -156,7 +156,7 @@ fn scores_of_checkpoints(points: &[Point<'_>]) -> Option<Chart> {
 }
 
 /// The first plan beside what happened, and how many plans followed it.
-fn plans(folder: &Path, summary: &Summary) -> (Vec<Planned>, usize) {
+fn plans(folder: &Path, summary: &Summary) -> (Vec<Expectation>, usize) {
     let text = fs::read_to_string(folder.join("plans.jsonl")).unwrap_or_default();
     let plans: Vec<Value> = text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
     let Some(first) = plans.first() else { return (vec![], 0) };
@@ -169,7 +169,7 @@ fn plans(folder: &Path, summary: &Summary) -> (Vec<Planned>, usize) {
         ("tokens a second", "tokens_per_second", speed),
     ];
     let rows = rows.into_iter().filter_map(|(name, field, happened)| {
-        Some(Planned { name, planned: first[field].as_f64()?, happened })
+        Some(Expectation { name, planned: first[field].as_f64()?, happened })
     });
     (rows.collect(), plans.len() - 1)
 }
