@@ -63,13 +63,7 @@ impl Recipe<'_> {
         chosen: impl Fn(&RunStep) -> bool,
     ) -> anyhow::Result<(String, usize)> {
         self.file.write(self.run)?;
-        let runner = Runner {
-            worker: self.programs.slam.clone(),
-            device: self.common.device.clone(),
-            run: self.run.to_owned(),
-            json: self.common.json,
-            resume: self.resume.clone(),
-        };
+        let runner = self.runner();
         let (mut table, mut worked) = (String::new(), 0);
         let steps = self.file.steps(plan, self.run);
         runner.check(&steps)?;
@@ -83,6 +77,22 @@ impl Recipe<'_> {
             }
         }
         Ok((table, worked))
+    }
+
+    /// Carries out steps that are not among the run's own.
+    pub(crate) fn steps(&self, steps: &[RunStep]) -> anyhow::Result<()> {
+        let runner = self.runner();
+        steps.iter().try_for_each(|step| runner.run(step).map(|_| ()))
+    }
+
+    fn runner(&self) -> Runner {
+        Runner {
+            worker: self.programs.slam.clone(),
+            device: self.common.device.clone(),
+            run: self.run.to_owned(),
+            json: self.common.json,
+            resume: self.resume.clone(),
+        }
     }
 }
 

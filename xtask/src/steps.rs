@@ -125,7 +125,7 @@ impl Runner {
         }
         let text = result.unwrap_or_default();
         let worked = text != UP_TO_DATE;
-        if worked && !matches!(command, "report" | "plan-pretrain") {
+        if worked && !matches!(command, "report" | "scores" | "compare" | "plan-pretrain") {
             progress.finish(&text);
         } else {
             progress.close();

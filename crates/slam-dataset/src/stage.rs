@@ -32,4 +32,4 @@ pub const UNITISE: Stage = Stage { name: "unitise", version: 2, format: 1, exten
 pub const PAIR: Stage = Stage { name: "pair", version: 1, format: 1, extension: "parquet" };
 /// Unit shards of items to benchmark pairs.
 pub const BENCHMARK: Stage =
-    Stage { name: "benchmark", version: 2, format: 1, extension: "parquet" };
+    Stage { name: "benchmark", version: 3, format: 1, extension: "parquet" };

@@ -21,6 +21,9 @@ const BANDS: [(&str, u32, u32); 6] = [
     ("frequency ≥ 100", 100, u32::MAX),
 ];
 
+/// The score of a coin, in every convention: a pair is won, lost or half won.
+pub const CHANCE: f64 = 0.5;
+
 /// A share of pairs won, with a 95 % interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {

@@ -1,6 +1,6 @@
 //! The stage benchmark: unit shards of items to a shard of benchmark pairs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use slam_dataset::key::Side;
@@ -48,6 +48,7 @@ pub fn benchmark(
     // Keyed by the positive's id, which orders and names the pair.
     let mut pairs: BTreeMap<ItemKey, [Option<Found>; 2]> = BTreeMap::new();
     let mut tokeniser: Option<TokeniserInfo> = None;
+    let mut splits = BTreeSet::new();
     for input in &unit.inputs {
         let path = context.path(input);
         let source = path.display().to_string();
@@ -70,6 +71,9 @@ pub fn benchmark(
         }
         for row in reader {
             let row = row?;
+            if !splits.contains(&row.split) {
+                splits.insert(row.split.clone());
+            }
             let mut key: ItemKey = match row.id.parse() {
                 Ok(key) => key,
                 Err(e) => {
@@ -91,7 +95,10 @@ pub fn benchmark(
         }
     }
     let info = tokeniser.ok_or(BenchmarkError::Inputs)?;
-    let mut writer = ShardWriter::create(out, &info.to_metadata())?;
+    let mut metadata = info.to_metadata();
+    let splits: Vec<String> = splits.into_iter().collect();
+    metadata.insert(BenchmarkPair::SPLITS.to_owned(), splits.join(","));
+    let mut writer = ShardWriter::create(out, &metadata)?;
     for (key, sides) in pairs {
         match sides {
             [Some(positive), Some(negative)] if positive.units == negative.units => {

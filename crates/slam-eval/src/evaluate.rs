@@ -26,7 +26,7 @@ pub enum EvaluateError {
         /// The checkpoint.
         path: PathBuf,
         /// Why.
-        source: LmError,
+        source: Box<LmError>,
     },
     /// Model and benchmark come from different tokenisers.
     #[error(
@@ -64,7 +64,8 @@ pub fn evaluate(
     device: &Device,
     out: &Path,
 ) -> Result<Vec<Score>, EvaluateError> {
-    let wrap = |source| EvaluateError::Model { path: checkpoint.to_owned(), source };
+    let wrap =
+        |source| EvaluateError::Model { path: checkpoint.to_owned(), source: Box::new(source) };
     let model = Decoder::load(checkpoint, device).map_err(wrap)?;
     let mut scores = Vec::new();
     for path in shards {
@@ -93,7 +94,7 @@ pub fn evaluate(
 }
 
 /// Scores pairs; each sequence is `<S>`, its units, `<S>`.
-fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Score>, LmError> {
+pub(crate) fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Score>, LmError> {
     let sequences: Vec<Vec<u32>> = pairs
         .iter()
         .flat_map(|p| [&p.positive, &p.negative])

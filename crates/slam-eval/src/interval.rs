@@ -13,6 +13,14 @@ const RESAMPLES: u64 = 2000;
 /// The seed of all intervals: the same scores give the same interval.
 const SEED: u64 = 95;
 
+/// The mean of values that are independent of each other, with its interval.
+pub(crate) fn of_mean(values: &[f64]) -> Interval {
+    if values.is_empty() {
+        return Clusters { strata: vec![] }.interval();
+    }
+    Clusters { strata: vec![values.iter().map(|v| (*v, 1.0)).collect()] }.interval()
+}
+
 /// Items of a group of pairs. An item is one cluster, as its voices are no independent evidence; each is
 /// its sum of values and what it counts for.
 pub(crate) struct Clusters {

@@ -5,10 +5,15 @@ mod benchmark;
 mod compare;
 mod convention;
 mod evaluate;
+pub mod generative;
 mod interval;
+mod probe;
 mod record;
 pub mod report;
+pub mod submission;
+pub mod text;
 
 pub use benchmark::{BenchmarkError, benchmark};
 pub use evaluate::{EvaluateError, evaluate};
+pub use probe::{Probe, ProbeRequest};
 pub use record::{Evaluation, RecordError, ScoredShard};

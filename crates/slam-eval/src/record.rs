@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use slam_dataset::publish::{self, PublishError, Staged};
-use slam_dataset::schema::{Score, TokeniserInfo};
-use slam_dataset::shard::{self, ShardError};
+use slam_dataset::schema::{BenchmarkPair, Score, TokeniserInfo};
+use slam_dataset::shard::{self, ShardError, ShardReader};
 use slam_dataset::{Key, Receipt};
 
 use crate::aggregate::{Convention, SuiteScore, summarise};
@@ -29,6 +29,9 @@ pub struct Evaluation {
     pub key: Key,
     /// The checkpoint.
     pub checkpoint: PathBuf,
+    /// Tokens that it was trained on in its stage, where its folder says it.
+    #[serde(default)]
+    pub trained_tokens: Option<u64>,
     /// The tokeniser of its units, where the checkpoint says it.
     pub tokeniser: Option<TokeniserInfo>,
     /// What was scored.
@@ -51,8 +54,11 @@ pub struct ScoredShard {
     pub path: PathBuf,
     /// BLAKE3 of its content.
     pub blake3: Key,
-    /// Pairs in it, as its receipt says; `None` where it has none.
+    /// Pairs in it; `None` in records of older programs.
     pub rows: Option<u64>,
+    /// The splits of its items; none where it does not say.
+    #[serde(default)]
+    pub splits: Vec<String>,
     /// Items that were left out of it, by reason.
     pub left_out: BTreeMap<String, u64>,
 }
@@ -63,10 +69,13 @@ impl ScoredShard {
             .map_err(|source| RecordError::Read { path: path.to_owned(), source })?;
         let receipt = Receipt::read(path).ok().flatten();
         let left_out = receipt.iter().flat_map(|r| &r.totals);
+        let reader = ShardReader::<BenchmarkPair>::open(path)?;
+        let splits = reader.metadata().get(BenchmarkPair::SPLITS).into_iter();
         Ok(Self {
             path: path.to_owned(),
             blake3,
-            rows: receipt.as_ref().map(|r| r.rows),
+            rows: Some(reader.num_rows()),
+            splits: splits.flat_map(|s| s.split(',')).map(str::to_owned).collect(),
             left_out: left_out.map(|(reason, n)| (reason.clone(), *n as u64)).collect(),
         })
     }
@@ -158,6 +167,7 @@ impl Evaluation {
         let record = Self {
             key,
             checkpoint: checkpoint.to_owned(),
+            trained_tokens: trained_tokens(checkpoint),
             tokeniser: tokeniser.cloned(),
             shards: scored,
             scores_blake3,
@@ -177,6 +187,21 @@ impl Evaluation {
     pub fn suite(&self, name: &str) -> Option<&SuiteScore> {
         self.suites.iter().find(|s| s.suite == name)
     }
+}
+
+/// Tokens that a checkpoint of a run was trained on: its counters say it, or the run's summary of its last
+/// one; its first has none.
+fn trained_tokens(checkpoint: &Path) -> Option<u64> {
+    let name = checkpoint.file_name()?;
+    let path = if name == "initial" {
+        return Some(0);
+    } else if name == "final" {
+        checkpoint.parent()?.join("summary.json")
+    } else {
+        checkpoint.join("state.json")
+    };
+    let json: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    json["spent"]["tokens"].as_u64()
 }
 
 fn key(checkpoint: &Path, shards: &[ScoredShard]) -> Result<Key, RecordError> {

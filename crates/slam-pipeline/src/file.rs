@@ -135,6 +135,16 @@ pub struct Evaluation {
     /// The stage's parameters.
     #[serde(default)]
     pub params: Value,
+    /// Benchmark datasets that are scored at each validation of a training run too.
+    #[serde(default)]
+    pub during_training: Vec<String>,
+    /// How many pairs of each, evenly over it; 0 for all.
+    #[serde(default = "few")]
+    pub during_training_pairs: u64,
+}
+
+fn few() -> u64 {
+    200
 }
 
 fn one() -> u32 {
@@ -279,6 +289,10 @@ impl Pipeline {
             ("train.datasets", self.train.iter().flat_map(|t| &t.datasets).collect()),
             ("dpo.datasets", self.dpo.iter().flat_map(|t| &t.datasets).collect()),
             ("evaluate.datasets", self.evaluate.iter().flat_map(|t| &t.datasets).collect()),
+            (
+                "evaluate.during_training",
+                self.evaluate.iter().flat_map(|t| &t.during_training).collect(),
+            ),
         ];
         let Tokeniser { fit_on, centroids, .. } = &self.tokeniser;
         if fit_on.is_some() == centroids.is_some() {

@@ -51,6 +51,52 @@ impl RunFile {
     pub fn steps(&self, plan: &Plan, run: &Path) -> Vec<RunStep> {
         RunPlan::of(&self.pipeline, plan, &self.data, run, self.notice.as_deref()).steps
     }
+
+    /// A step for each checkpoint that the run left on its way: its scores.
+    pub fn checkpoint_steps(&self, plan: &Plan, run: &Path) -> Vec<RunStep> {
+        let run_of = Run { pipeline: &self.pipeline, plan, root: &self.data, folder: run };
+        let step = |c: Checkpoint| {
+            let label = format!("{} step {}", c.stage, c.step);
+            run_of.evaluate(&c.name(), &label, &c.folder)
+        };
+        Checkpoint::all_of(run).into_iter().filter_map(step).collect()
+    }
+}
+
+/// A checkpoint that a stage of a run left on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// `pretrain` or `dpo`.
+    pub stage: &'static str,
+    /// The optimiser steps behind it.
+    pub step: u64,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+impl Checkpoint {
+    /// The checkpoints that are there, in the order of the run.
+    pub fn all_of(run: &Path) -> Vec<Self> {
+        let mut found = Vec::new();
+        for stage in ["pretrain", "dpo"] {
+            let folder = run.join(stage).join("checkpoints");
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut steps: Vec<Self> = entries
+                .filter_map(|e| {
+                    let step = e.file_name().to_str()?.strip_prefix("step-")?.parse().ok()?;
+                    Some(Self { stage, step, folder: e.path() })
+                })
+                .collect();
+            steps.sort_by_key(|c| c.step);
+            found.extend(steps);
+        }
+        found
+    }
+
+    /// The name of its scores.
+    fn name(&self) -> String {
+        format!("{}-step-{:08}", self.stage, self.step)
+    }
 }
 
 /// The steps of a run, in order.
@@ -121,7 +167,7 @@ impl RunPlan {
                 checkpoint: run.join("dpo").join("final"),
             });
         }
-        steps.extend(scored.iter().filter_map(|s| run_of.evaluate(s)));
+        steps.extend(scored.iter().filter_map(|s| run_of.evaluate(s.name, s.label, &s.checkpoint)));
         steps.push(run_of.report(&scored, notice));
         Self { steps }
     }
@@ -159,6 +205,7 @@ impl Run<'_> {
             "datasets": datasets,
             "data_key": data_key,
             "run": self.folder.join("pretrain"),
+            "suites": self.suites(),
         });
         let what = json!({"params": training.params, "model": self.pipeline.model});
         let key = Key::of_work("pretrained", 1, &what, [&data_key]);
@@ -182,29 +229,58 @@ impl Run<'_> {
             "shards": self.paths(&units),
             "data_key": Key::of_work("preference-data", 1, &json!({}), keys),
             "run": self.folder.join("dpo"),
+            "suites": self.suites(),
         });
         Some(RunStep { name: "dpo".into(), command: "dpo", request })
+    }
+
+    /// What is scored during training; null where nothing is.
+    fn suites(&self) -> Value {
+        let Some(evaluation) = &self.pipeline.evaluate else { return Value::Null };
+        let units = self.units(&evaluation.during_training, stage::BENCHMARK.name);
+        if units.is_empty() {
+            return Value::Null;
+        }
+        json!({
+            "shards": self.paths(&units),
+            "pairs": evaluation.during_training_pairs,
+            "convention": evaluation.params.get("convention"),
+        })
     }
 
     fn scores(&self, name: &str) -> PathBuf {
         self.folder.join("scores").join(format!("{name}.parquet"))
     }
 
-    fn evaluate(&self, scored: &Scored) -> Option<RunStep> {
+    fn evaluate(&self, name: &str, label: &str, checkpoint: &Path) -> Option<RunStep> {
         let evaluation = self.pipeline.evaluate.as_ref()?;
         let units = self.units(&evaluation.datasets, stage::BENCHMARK.name);
         let mut request = json!({
-            "checkpoint": scored.checkpoint,
+            "checkpoint": checkpoint,
             "shards": self.paths(&units),
-            "out": self.scores(scored.name),
+            "out": self.scores(name),
         });
         if let (Some(request), Some(params)) =
             (request.as_object_mut(), evaluation.params.as_object())
         {
             request.extend(params.clone());
         }
-        let name = format!("evaluate {}", scored.label);
+        let name = format!("evaluate {label}");
         Some(RunStep { name, command: "evaluate", request })
+    }
+
+    /// Scores of checkpoints on the way that are there; the checkpoints themselves may be gone.
+    fn on_the_way(&self, stage: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.join("scores")).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries
+            .map(|e| e.path())
+            .filter(|p| {
+                let name = p.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with(&format!("{stage}-step-")) && name.ends_with(".parquet")
+            })
+            .collect();
+        found.sort();
+        found
     }
 
     fn report(&self, scored: &[Scored], notice: Option<&str>) -> RunStep {
@@ -241,6 +317,7 @@ impl Run<'_> {
             "pretrain": self.pipeline.train.as_ref().map(|_| self.folder.join("pretrain")),
             "dpo": self.pipeline.dpo.as_ref().map(|_| self.folder.join("dpo")),
             "scores": scores,
+            "on_the_way": {"pretrain": self.on_the_way("pretrain"), "dpo": self.on_the_way("dpo")},
             "out": self.folder.join("report.html"),
         });
         RunStep { name: "report".into(), command: "report", request }
@@ -285,6 +362,46 @@ mod tests {
         let key = |lr| plan(&pipeline(lr)).steps[1].request["data_key"].clone();
         assert_eq!(key(1e-3), key(1e-3));
         assert_ne!(key(1e-3), key(2e-3));
+    }
+
+    #[test]
+    fn checkpoints_on_the_way_are_scored_in_the_order_of_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        for step in ["dpo/checkpoints/step-00000003", "pretrain/checkpoints/step-00000020"] {
+            fs::create_dir_all(run.join(step)).unwrap();
+        }
+        fs::create_dir_all(run.join("pretrain/checkpoints/step-00000009")).unwrap();
+        fs::create_dir_all(run.join("pretrain/checkpoints/step-00000030.tmp")).unwrap();
+        let pipeline = pipeline(1e-3);
+        let plan = Plan::of(&pipeline).unwrap();
+        let file = RunFile { pipeline, data: "data".into(), notice: None };
+        let steps = file.checkpoint_steps(&plan, run);
+        let names: Vec<_> = steps.iter().map(|s| s.name.as_str()).collect();
+        let expected =
+            ["evaluate pretrain step 9", "evaluate pretrain step 20", "evaluate dpo step 3"];
+        assert_eq!(names, expected);
+        let out = run.join("scores/pretrain-step-00000009.parquet");
+        assert_eq!(steps[0].request["out"], json!(out));
+        let drawn = |file: &RunFile| {
+            let report = file.steps(&plan, run).pop().unwrap();
+            report.request["on_the_way"]["pretrain"].as_array().unwrap().len()
+        };
+        assert_eq!(drawn(&file), 0);
+        fs::create_dir_all(out.parent().unwrap()).unwrap();
+        fs::write(&out, b"").unwrap();
+        assert_eq!(drawn(&file), 1);
+    }
+
+    #[test]
+    fn suites_are_scored_during_training_where_the_pipeline_says_so() {
+        let mut p = pipeline(1e-3);
+        assert_eq!(plan(&p).steps[0].request["suites"], Value::Null);
+        p.evaluate.as_mut().unwrap().during_training = vec!["b".into()];
+        for step in &plan(&p).steps[..2] {
+            assert_eq!(step.request["suites"]["shards"].as_array().unwrap().len(), 1);
+            assert_eq!(step.request["suites"]["convention"], "slamkit");
+        }
     }
 
     #[test]

@@ -24,4 +24,4 @@ pub use budget::Budget;
 pub use error::TrainError;
 pub use plan::Plan;
 pub use state::tokeniser_of_model;
-pub use trainer::{Mode, Report, RunContext, Summary, Update};
+pub use trainer::{Mode, Probe, Report, RunContext, Summary, Update};

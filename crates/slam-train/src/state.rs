@@ -230,12 +230,13 @@ fn value(values: Vec<f32>, shape: &[usize], device: &Device) -> Value {
 /// setting was changed.
 pub(crate) fn set_aside(context: &RunContext<'_>) -> Result<(), TrainError> {
     let run = context.run;
-    let left: Vec<&str> = ["checkpoints", "final", "summary.json", "metrics.jsonl", CLOCK]
-        .into_iter()
-        .filter(|name| run.join(name).exists())
-        .collect();
+    let left: Vec<&str> =
+        ["checkpoints", "final", "summary.json", "metrics.jsonl", "plans.jsonl", CLOCK]
+            .into_iter()
+            .filter(|name| run.join(name).exists())
+            .collect();
     // A clock alone is this run's own, killed before its first checkpoint.
-    if left.iter().all(|name| matches!(*name, CLOCK | "metrics.jsonl")) {
+    if left.iter().all(|name| matches!(*name, CLOCK | "metrics.jsonl" | "plans.jsonl")) {
         return Ok(());
     }
     let mut number = 1;
@@ -281,6 +282,21 @@ pub(crate) fn publish_model(
 /// If the file is there but cannot be read.
 pub fn tokeniser_of_model(folder: &Path) -> Result<Option<TokeniserInfo>, TrainError> {
     let path = folder.join(TOKENISER);
+    match fs::read(&path) {
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|e| TrainError::read(&path, e))
+        }
+        // A checkpoint of a run that goes on has it among its counters.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Ok(counters(folder)?.map(|state| state.tokeniser))
+        }
+        Err(e) => Err(TrainError::read(&path, e)),
+    }
+}
+
+/// The counters of a checkpoint; `None` where the folder has none.
+fn counters(folder: &Path) -> Result<Option<State>, TrainError> {
+    let path = folder.join(COUNTERS);
     match fs::read(&path) {
         Ok(bytes) => {
             serde_json::from_slice(&bytes).map(Some).map_err(|e| TrainError::read(&path, e))

@@ -69,7 +69,12 @@ pub struct RunContext<'a> {
     pub mode: Mode,
     /// Where news go.
     pub tell: &'a dyn Fn(&Update),
+    /// More figures of the model at each validation, for the metrics. It runs on the model as it computes.
+    pub probe: Option<Probe<'a>>,
 }
+
+/// Figures of a model by name, or what kept them from being had: a probe never ends a run.
+pub type Probe<'a> = &'a dyn Fn(&Decoder) -> Result<BTreeMap<String, f64>, String>;
 
 /// News of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,7 +209,7 @@ impl<'a> RunContext<'a> {
         tell: &'a dyn Fn(&Update),
     ) -> Self {
         let (started, mode) = (Instant::now(), Mode::Train);
-        Self { run, device, others: &[], cancel, started, mode, tell }
+        Self { run, device, others: &[], cancel, started, mode, tell, probe: None }
     }
 
     /// How many of a step's `all` rows are computed at once: `micro` (0 for all), and no more than a device's
@@ -413,7 +418,14 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
     fn held_out(&mut self) -> Result<(BTreeMap<String, f64>, bool), TrainError> {
         let began = Instant::now();
         let plain = self.model.clone().to_device(self.context.device);
-        let figures = self.objective.validate(&computing(&plain, self.job.optimiser))?;
+        let computing = computing(&plain, self.job.optimiser);
+        let mut figures = self.objective.validate(&computing)?;
+        if let Some(probe) = self.context.probe {
+            match probe(&computing) {
+                Ok(more) => figures.extend(more),
+                Err(e) => self.note(format!("suites were not scored: {e}")),
+            }
+        }
         self.session.validated(began.elapsed().as_secs_f64());
         let mut better = false;
         if let Some(&loss) = figures.get("val_loss") {

@@ -15,6 +15,7 @@ mod generate;
 mod pipelines;
 mod runs;
 mod sampler;
+mod scores;
 mod show;
 mod signals;
 mod stages;
@@ -96,8 +97,12 @@ enum Command {
     Dpo(Request),
     /// Score a checkpoint
     Evaluate(Request),
+    /// Make tables of scores that are there, without a model
+    Scores(Request),
     /// Write a run's report
     Report(Request),
+    /// Write a page that compares runs
+    Compare(Request),
     /// Continue spoken prompts
     Generate(Request),
     /// Write checkpoints and unit shards in other programs' forms, or read them
@@ -140,7 +145,9 @@ fn main() -> ExitCode {
         Command::PlanPretrain(r) => runs::plan_pretrain(&r.request, &r.device),
         Command::Dpo(r) => runs::dpo(&r.request, &r.device),
         Command::Evaluate(r) => runs::evaluate(&r.request, &r.device),
+        Command::Scores(r) => scores::run(&r.request),
         Command::Report(r) => runs::report(&r.request),
+        Command::Compare(r) => runs::compare(&r.request),
         Command::Generate(r) => generate::run(&r.request, &r.device),
         Command::Convert(r) => convert::run(&r.request),
         Command::Fetch(r) => fetch::run(&r.request),

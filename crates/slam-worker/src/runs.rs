@@ -1,6 +1,8 @@
 //! Training runs and evaluations: reads a request file, carries it out, says what came of it.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -8,15 +10,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use slam_dataset::{Event, Key};
-use slam_eval::Evaluation;
 use slam_eval::aggregate::{Accuracy, Convention, SuiteScore};
-use slam_eval::report::{self, ReportRequest};
+use slam_eval::report::{self, CompareRequest, ReportRequest};
+use slam_eval::{Evaluation, Probe, ProbeRequest};
+use slam_lm::Decoder;
 use slam_nn::device::{Device, DeviceSpec};
 use slam_train::data::UnitShards;
 use slam_train::dpo::DpoConfig;
 use slam_train::plan::clock;
 use slam_train::pretrain::{PretrainConfig, Start};
-use slam_train::{Mode, Report, RunContext, Summary, TrainError, Update};
+use slam_train::{Mode, Plan, Report, RunContext, Summary, TrainError, Update};
 
 use crate::exit::Interrupted;
 use crate::signals;
@@ -35,6 +38,9 @@ pub(crate) struct PretrainRequest {
     datasets: Vec<UnitShards>,
     data_key: Key,
     run: PathBuf,
+    /// Suites to score at each validation.
+    #[serde(default)]
+    suites: Option<ProbeRequest>,
 }
 
 /// A run of preference optimisation.
@@ -46,6 +52,9 @@ pub(crate) struct DpoRequest {
     shards: Vec<PathBuf>,
     data_key: Key,
     run: PathBuf,
+    /// Suites to score at each validation.
+    #[serde(default)]
+    suites: Option<ProbeRequest>,
 }
 
 /// Scores of one checkpoint.
@@ -72,7 +81,9 @@ pub(crate) fn pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
     let request: PretrainRequest = read(request)?;
     crate::check::model(&request.model)?;
     let start = start_of(&request);
-    train("pretrain", &request.run, device, |context| {
+    let shards = request.datasets.iter().flat_map(|d| &d.shards);
+    let probe = probe(request.suites.as_ref(), shards)?;
+    train("pretrain", &request.run, device, probe.as_ref(), |context| {
         let PretrainRequest { params, datasets, data_key, .. } = &request;
         slam_train::pretrain::pretrain(params, &start, datasets, data_key, context)
     })
@@ -110,23 +121,43 @@ fn start_of(request: &PretrainRequest) -> Start {
 /// Optimises preferences as a request file says.
 pub(crate) fn dpo(request: &Path, device: &str) -> anyhow::Result<()> {
     let request: DpoRequest = read(request)?;
-    train("dpo", &request.run, device, |context| {
+    let probe = probe(request.suites.as_ref(), &request.shards)?;
+    train("dpo", &request.run, device, probe.as_ref(), |context| {
         let DpoRequest { params, policy, shards, data_key, .. } = &request;
         slam_train::dpo::dpo(params, policy, shards, data_key, context)
     })
+}
+
+/// The pairs that are scored during training on these shards.
+fn probe<'a>(
+    suites: Option<&ProbeRequest>,
+    mut shards: impl Iterator<Item = &'a PathBuf>,
+) -> anyhow::Result<Option<Probe>> {
+    let suites = suites.filter(|s| !s.shards.is_empty());
+    Ok(suites.map(|s| Probe::open(s, shards.next())).transpose()?)
 }
 
 fn train(
     task: &str,
     run: &Path,
     device: &str,
+    probe: Option<&Probe>,
     work: impl FnOnce(&RunContext<'_>) -> Result<Summary, TrainError>,
 ) -> anyhow::Result<()> {
     let devices = open(device)?;
     fs::create_dir_all(run).with_context(|| format!("failed to make {}", run.display()))?;
-    let tell = |update: &Update| tell(task, update);
+    let tell = |update: &Update| {
+        if let Update::Plan(plan) = update {
+            keep_plan(run, plan);
+        }
+        tell(task, update);
+    };
     let context = RunContext::new(run, &devices[0], signals::flag(), &tell);
-    let context = RunContext { others: &devices[1..], ..context };
+    let mut context = RunContext { others: &devices[1..], ..context };
+    let score = |model: &Decoder| {
+        probe.map_or(Ok(BTreeMap::new()), |p| p.score(model).map_err(|e| e.to_string()))
+    };
+    context.probe = Some(&score);
     match work(&context) {
         Ok(summary) => {
             let text = if summary.was_done {
@@ -160,6 +191,20 @@ fn open(names: &str) -> anyhow::Result<Vec<Device>> {
     let one =
         |name: &str| -> anyhow::Result<Device> { Ok(name.trim().parse::<DeviceSpec>()?.open()?) };
     names.split(',').map(one).collect()
+}
+
+/// Keeps a plan for the report, which holds it against what happened. A disk that refuses it ends no run.
+fn keep_plan(run: &Path, plan: &Plan) {
+    let path = run.join("plans.jsonl");
+    let line = serde_json::to_string(plan).unwrap_or_default();
+    let written = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{line}"));
+    if let Err(e) = written {
+        tracing::warn!("failed to write {}: {e}", path.display());
+    }
 }
 
 /// Passes a run's news on.
@@ -223,5 +268,12 @@ pub(crate) fn evaluate(request: &Path, device: &str) -> anyhow::Result<()> {
 pub(crate) fn report(request: &Path) -> anyhow::Result<()> {
     let request: ReportRequest = read(request)?;
     Event::Result { text: report::report(&request)? }.print();
+    Ok(())
+}
+
+/// Writes the comparison of runs that a request file asks for; its differences are the result.
+pub(crate) fn compare(request: &Path) -> anyhow::Result<()> {
+    let request: CompareRequest = read(request)?;
+    Event::Result { text: report::compare(&request)? }.print();
     Ok(())
 }

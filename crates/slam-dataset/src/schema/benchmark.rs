@@ -32,6 +32,11 @@ pub struct BenchmarkPair {
     pub negative: Vec<u16>,
 }
 
+impl BenchmarkPair {
+    /// The entry of the file metadata that names the splits of the items, with commas.
+    pub const SPLITS: &'static str = "slam.splits";
+}
+
 impl Row for BenchmarkPair {
     const DATASET: &'static str = "benchmark";
 

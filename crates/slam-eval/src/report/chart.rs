@@ -25,7 +25,7 @@ impl Line {
 }
 
 /// A chart.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(super) struct Chart {
     title: String,
     unit: String,
@@ -125,7 +125,7 @@ impl Axis {
 }
 
 /// A short number: `1.5M`, `20k`, `0.25`, `1e-4`.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let magnitude = value.abs();
     let (scaled, suffix) = match magnitude {
         m if m >= 1e9 => (value / 1e9, "G"),

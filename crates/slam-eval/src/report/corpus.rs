@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use slam_dataset::Receipt;
 
-use super::{DatasetFiles, ReportError};
+use super::{DatasetFiles, ReportError, links};
 
 /// A dataset's figures.
 #[derive(Serialize)]
@@ -20,9 +20,12 @@ pub(super) struct CorpusTotals {
     /// Units after deduplication.
     pub(super) units: u64,
     pub(super) quarantined: u64,
+    /// Links to the folders of its shards.
+    corpus_link: Option<String>,
+    units_link: Option<String>,
 }
 
-pub(super) fn totals(files: &DatasetFiles) -> Result<CorpusTotals, ReportError> {
+pub(super) fn totals(files: &DatasetFiles, page: &Path) -> Result<CorpusTotals, ReportError> {
     let mut totals = CorpusTotals {
         name: files.name.clone(),
         role: files.role.clone(),
@@ -33,6 +36,8 @@ pub(super) fn totals(files: &DatasetFiles) -> Result<CorpusTotals, ReportError> 
         hours: 0.0,
         units: 0,
         quarantined: 0,
+        corpus_link: links::folder(page, files.corpus.first()),
+        units_link: links::folder(page, files.units.first()),
     };
     for path in &files.corpus {
         let receipt = read(path)?;

@@ -14,11 +14,15 @@ use slam_dataset::shard::ShardReader;
 use super::ReportError;
 use crate::record::Evaluation;
 
+/// The longest FLAC file that is embedded: about half a minute of speech.
+const LONGEST: usize = 500_000;
+
 /// A pair with its sound.
 #[derive(Serialize)]
 pub(super) struct Clip {
     suite: String,
     kind: String,
+    voice: String,
     /// How much likelier the positive is, in nats a token.
     margin: f64,
     positive: Sound,
@@ -34,7 +38,7 @@ struct Sound {
 }
 
 /// Picks `count` items from each end of each suite and finds their sound in the corpus shards. Items whose
-/// sound is not in them are left out.
+/// sound is not in them, or too long to be embedded, are left out.
 pub(super) fn pick(
     scores: &[Score],
     evaluation: &Evaluation,
@@ -66,6 +70,9 @@ pub(super) fn pick(
         // Audio is not kept in memory: rows pass by one at a time.
         for row in ShardReader::<Utterance>::open(path)? {
             let row = row?;
+            if row.flac.len() > LONGEST {
+                continue;
+            }
             if let Some(place) = wanted.get_mut(&row.id) {
                 *place = Some(Sound { text: row.text, flac: STANDARD.encode(&row.flac) });
             }
@@ -78,6 +85,7 @@ pub(super) fn pick(
             Some(Clip {
                 suite: score.suite.clone(),
                 kind: score.kind.clone(),
+                voice: score.voice.clone(),
                 margin,
                 positive: sound(key(score, Side::Positive))?,
                 negative: sound(key(score, Side::Negative))?,

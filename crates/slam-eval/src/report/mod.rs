@@ -3,14 +3,18 @@
 //! Everything in it is read from what the run left on disk (receipts, metrics, scores, corpus shards), so
 //! that it can be made again at any time and is the same each time.
 
+mod beside;
 mod chart;
+mod compare;
 mod corpus;
 mod examples;
+mod links;
+mod phenomena;
 mod published;
 mod table;
 mod training;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, context};
 use serde::{Deserialize, Serialize};
@@ -20,7 +24,10 @@ use slam_dataset::schema::Score;
 use slam_dataset::shard::{self, ShardError};
 
 use crate::aggregate;
-use crate::record::{Evaluation, RecordError};
+use crate::record::{Evaluation, RecordError, ScoredShard};
+use training::{Point, Training};
+
+pub use compare::{CompareRequest, compare};
 
 /// Items shown from each end of a suite.
 const CLIPS_PER_SUITE: usize = 1;
@@ -43,8 +50,19 @@ pub struct ReportRequest {
     dpo: Option<PathBuf>,
     /// Scored checkpoints, in the order of the run.
     scores: Vec<ScoredCheckpoint>,
+    /// Scores of checkpoints on the way, for curves.
+    #[serde(default)]
+    on_the_way: OnTheWay,
     /// Where the HTML file goes.
     out: PathBuf,
+}
+
+/// Scores shards of checkpoints that the stages of a run left on their way.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OnTheWay {
+    pretrain: Vec<PathBuf>,
+    dpo: Vec<PathBuf>,
 }
 
 /// A dataset's shards.
@@ -139,20 +157,12 @@ fn changes(columns: &[Column]) -> Vec<Change> {
 /// # Errors
 /// If something that the run should have left cannot be read, or the disk refuses.
 pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
-    let corpus: Vec<_> = request.datasets.iter().map(corpus::totals).collect::<Result<_, _>>()?;
-    let columns = request
-        .scores
-        .iter()
-        .map(|s| {
-            Ok(Column {
-                label: s.label.clone(),
-                evaluation: Evaluation::read(&s.scores)?,
-                scores: shard::read::<Score>(&s.scores)?,
-            })
-        })
-        .collect::<Result<Vec<_>, ReportError>>()?;
-    let pretrain = request.pretrain.as_deref().map(training::read).transpose()?;
-    let dpo = request.dpo.as_deref().map(training::read).transpose()?;
+    let page = &request.out;
+    let corpus: Vec<_> =
+        request.datasets.iter().map(|d| corpus::totals(d, page)).collect::<Result<_, _>>()?;
+    let columns = columns(request)?;
+    let pretrain = stage(request.pretrain.as_deref(), &request.on_the_way.pretrain, &columns)?;
+    let dpo = stage(request.dpo.as_deref(), &request.on_the_way.dpo, &columns)?;
     let shards: Vec<_> = request.datasets.iter().flat_map(|d| &d.corpus).collect();
     let clips = match columns.last() {
         Some(last) => examples::pick(&last.scores, &last.evaluation, CLIPS_PER_SUITE, &shards)?,
@@ -161,9 +171,10 @@ pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
     let table = table::Table::of(&columns);
     let changes = changes(&columns);
     let text = table::text(request, &corpus, pretrain.as_ref(), dpo.as_ref(), &table, &changes);
-    let mut environment = Environment::new();
-    environment.add_filter("group", table::group);
-    environment.add_template("report.html", include_str!("template.html"))?;
+    let last = columns.last();
+    let scored: Vec<_> = last.iter().flat_map(|c| &c.evaluation.shards).collect();
+    let scored: Vec<_> = scored.into_iter().map(|s| ShardLink::of(s, page)).collect();
+    let environment = environment()?;
     let html = environment.get_template("report.html")?.render(context! {
         title => request.title,
         notice => request.notice,
@@ -174,12 +185,86 @@ pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
         table => table,
         changes => changes,
         clips => clips,
-        published => published::SYSTEMS,
+        scored => scored,
+        bars => last.map(|c| phenomena::bars(&c.evaluation.suites)).unwrap_or_default(),
+        beside => beside::Beside::of(&columns),
         pipeline => serde_json::to_string_pretty(&request.pipeline).unwrap_or_default(),
     })?;
-    if std::fs::read(&request.out).is_ok_and(|old| old == html.as_bytes()) {
-        return Ok(text);
-    }
-    publish::write(&request.out, html.as_bytes())?;
+    write(&request.out, &html)?;
     Ok(text)
+}
+
+fn columns(request: &ReportRequest) -> Result<Vec<Column>, ReportError> {
+    let column = |s: &ScoredCheckpoint| {
+        Ok(Column {
+            label: s.label.clone(),
+            evaluation: Evaluation::read(&s.scores)?,
+            scores: shard::read::<Score>(&s.scores)?,
+        })
+    };
+    request.scores.iter().map(column).collect()
+}
+
+/// A stage of the run: its own files, and the scores of its checkpoints.
+fn stage(
+    folder: Option<&Path>,
+    on_the_way: &[PathBuf],
+    columns: &[Column],
+) -> Result<Option<Training>, ReportError> {
+    let Some(folder) = folder else { return Ok(None) };
+    let on_the_way =
+        on_the_way.iter().map(|p| Evaluation::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let own = columns.iter().map(|c| &c.evaluation);
+    let points: Vec<Point<'_>> = own
+        .filter(|e| e.checkpoint.starts_with(folder))
+        .chain(&on_the_way)
+        .filter_map(|e| Some(Point { tokens: e.trained_tokens?, evaluation: e }))
+        .collect();
+    training::read(folder, &points).map(Some)
+}
+
+/// The templates.
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.add_filter("group", table::group);
+    environment.add_filter("figure", chart::number);
+    environment.add_template("style.css", include_str!("style.css"))?;
+    environment.add_template("report.html", include_str!("template.html"))?;
+    environment.add_template("compare.html", include_str!("compare.html"))?;
+    Ok(environment)
+}
+
+/// Writes a page that is not there in the same words.
+fn write(path: &Path, html: &str) -> Result<(), PublishError> {
+    if std::fs::read(path).is_ok_and(|old| old == html.as_bytes()) {
+        return Ok(());
+    }
+    publish::write(path, html.as_bytes())
+}
+
+/// A scored shard, for the page.
+#[derive(Serialize)]
+struct ShardLink {
+    name: String,
+    link: String,
+    rows: Option<u64>,
+    splits: String,
+    hash: String,
+    left_out: String,
+}
+
+impl ShardLink {
+    fn of(shard: &ScoredShard, page: &Path) -> Self {
+        // data/<dataset>/benchmark-v1/<tokeniser>/part.parquet
+        let dataset = shard.path.ancestors().nth(3).and_then(Path::file_name).unwrap_or_default();
+        let reasons: Vec<_> = shard.left_out.iter().map(|(r, n)| format!("{n} {r}")).collect();
+        Self {
+            name: dataset.to_string_lossy().into_owned(),
+            link: links::relative(page, &shard.path),
+            rows: shard.rows,
+            splits: shard.splits.join(", "),
+            hash: shard.blake3.short().to_owned(),
+            left_out: if reasons.is_empty() { "nothing".into() } else { reasons.join(", ") },
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! A training run's figures and curves, from its summary and its metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ReportError;
 use super::chart::{Chart, Line};
+use crate::probe::Probe;
+use crate::record::Evaluation;
 
 /// What a run's `summary.json` holds.
 #[derive(Deserialize)]
@@ -27,7 +29,7 @@ struct Spent {
 }
 
 /// A run for the report.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(super) struct Training {
     pub(super) steps: u64,
     pub(super) tokens: u64,
@@ -36,7 +38,26 @@ pub(super) struct Training {
     pub(super) parameters: u64,
     pub(super) loss: f64,
     pub(super) validation: BTreeMap<String, f64>,
+    /// What was planned when the first steps were measured, beside what happened; none where the run ended
+    /// before.
+    plan: Vec<Expectation>,
+    /// How often the plan was made anew.
+    replanned: usize,
     charts: Vec<Chart>,
+}
+
+/// A figure of the plan and what came of it.
+#[derive(Clone, Serialize)]
+struct Expectation {
+    name: &'static str,
+    planned: f64,
+    happened: f64,
+}
+
+/// A full evaluation at a point of training.
+pub(super) struct Point<'a> {
+    pub(super) tokens: u64,
+    pub(super) evaluation: &'a Evaluation,
 }
 
 /// A chart's title, its unit, and the metrics drawn together with their labels.
@@ -51,30 +72,22 @@ const CURVES: [Curves; 5] = [
     ("Reward margin", "nats", &[("margin", "training"), ("val_margin", "validation")]),
 ];
 
-pub(super) fn read(folder: &Path) -> Result<Training, ReportError> {
-    let text = |name: &str| {
-        let path = folder.join(name);
-        fs::read_to_string(&path)
-            .map_err(|e| ReportError::Read { path: path.clone(), message: e.to_string() })
-            .map(|text| (path, text))
-    };
-    let (path, json) = text("summary.json")?;
+pub(super) fn read(folder: &Path, points: &[Point<'_>]) -> Result<Training, ReportError> {
+    let (path, json) = text(folder, "summary.json")?;
     let summary: Summary = serde_json::from_str(&json)
         .map_err(|e| ReportError::Read { path, message: e.to_string() })?;
-    let (_, lines) = text("metrics.jsonl")?;
-    // A line that was cut by a crash is no reason to refuse the rest.
-    let lines: Vec<Value> = lines.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
-    let points = |metric: &str| -> Vec<(f64, f64)> {
-        let point = |v: &Value| Some((v["tokens"].as_f64()?, v[metric].as_f64()?));
-        lines.iter().filter_map(point).collect()
-    };
-    let charts = CURVES
+    let lines = metrics(folder)?;
+    let curve = |metric: &str| points_of(&lines, metric);
+    let mut charts: Vec<Chart> = CURVES
         .iter()
         .filter_map(|(title, unit, metrics)| {
-            let lines = metrics.iter().map(|(m, label)| Line::new(label, points(m))).collect();
+            let lines = metrics.iter().map(|(m, label)| Line::new(label, curve(m))).collect();
             Chart::of(title, unit, "tokens", lines)
         })
         .collect();
+    charts.extend(scores_during(&lines, curve));
+    charts.extend(scores_of_checkpoints(points));
+    let (plan, replanned) = plans(folder, &summary);
     Ok(Training {
         steps: summary.spent.steps,
         tokens: summary.spent.tokens,
@@ -83,6 +96,80 @@ pub(super) fn read(folder: &Path) -> Result<Training, ReportError> {
         parameters: summary.parameters,
         loss: summary.loss,
         validation: summary.validation,
+        plan,
+        replanned,
         charts,
     })
+}
+
+fn text(folder: &Path, name: &str) -> Result<(PathBuf, String), ReportError> {
+    let path = folder.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(e) => Err(ReportError::Read { path, message: e.to_string() }),
+    }
+}
+
+/// The lines of a run's metrics. One that was cut by a crash is no reason to refuse the rest.
+fn metrics(folder: &Path) -> Result<Vec<Value>, ReportError> {
+    let (_, text) = text(folder, "metrics.jsonl")?;
+    Ok(text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect())
+}
+
+fn points_of(lines: &[Value], metric: &str) -> Vec<(f64, f64)> {
+    let point = |v: &Value| Some((v["tokens"].as_f64()?, v[metric].as_f64()?));
+    lines.iter().filter_map(point).collect()
+}
+
+/// A metric of a run over tokens.
+pub(super) fn curve(folder: &Path, metric: &str) -> Result<Vec<(f64, f64)>, ReportError> {
+    Ok(points_of(&metrics(folder)?, metric))
+}
+
+/// Scores of a few pairs of each suite, at each validation.
+fn scores_during(lines: &[Value], curve: impl Fn(&str) -> Vec<(f64, f64)>) -> Option<Chart> {
+    let names = lines.iter().filter_map(Value::as_object).flat_map(|l| l.keys());
+    let names: BTreeSet<&String> = names.filter(|n| n.starts_with(Probe::METRIC)).collect();
+    let percent =
+        |points: Vec<(f64, f64)>| points.into_iter().map(|(x, y)| (x, 100.0 * y)).collect();
+    let lines = names
+        .into_iter()
+        .map(|name| Line::new(name.trim_start_matches(Probe::METRIC), percent(curve(name))))
+        .collect();
+    Chart::of("Scores during training, of a few pairs", "percent", "tokens", lines)
+}
+
+/// Scores of whole suites, at each checkpoint that was scored.
+fn scores_of_checkpoints(points: &[Point<'_>]) -> Option<Chart> {
+    let mut lines: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+    for point in points {
+        for suite in &point.evaluation.suites {
+            let place = (point.tokens as f64, 100.0 * suite.all.share);
+            lines.entry(&suite.suite).or_default().push(place);
+        }
+    }
+    let lines = lines.into_iter().map(|(suite, mut points)| {
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Line::new(suite, points)
+    });
+    Chart::of("Scores of checkpoints, of all pairs", "percent", "tokens", lines.collect())
+}
+
+/// The first plan beside what happened, and how many plans followed it.
+fn plans(folder: &Path, summary: &Summary) -> (Vec<Expectation>, usize) {
+    let text = fs::read_to_string(folder.join("plans.jsonl")).unwrap_or_default();
+    let plans: Vec<Value> = text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let Some(first) = plans.first() else { return (vec![], 0) };
+    let spent = &summary.spent;
+    let speed = spent.tokens as f64 / spent.seconds.max(1e-9);
+    let rows = [
+        ("tokens", "tokens", spent.tokens as f64),
+        ("steps", "steps", spent.steps as f64),
+        ("seconds", "seconds", spent.seconds),
+        ("tokens a second", "tokens_per_second", speed),
+    ];
+    let rows = rows.into_iter().filter_map(|(name, field, happened)| {
+        Some(Expectation { name, planned: first[field].as_f64()?, happened })
+    });
+    (rows.collect(), plans.len() - 1)
 }

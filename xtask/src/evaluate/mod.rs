@@ -1,4 +1,6 @@
-//! `cargo xtask evaluate`: scores of a run's checkpoints, or of one checkpoint.
+//! `cargo xtask evaluate`: scores of a run's checkpoints, of one checkpoint, or that are there already.
+
+mod scores;
 
 use std::path::{Path, PathBuf};
 
@@ -18,20 +20,27 @@ use crate::worker::Programs;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A run's folder, or a checkpoint's
-    target: PathBuf,
+    #[arg(required_unless_present_any = ["from", "score", "generations"])]
+    target: Option<PathBuf>,
     /// Only these benchmark datasets, e.g. demo-lexical,demo-cloze
     #[arg(long, value_delimiter = ',')]
     suite: Vec<String>,
-    /// How a pair is scored: slamkit or slm-scaling [default: the pipeline's]
-    #[arg(long)]
+    /// How pairs are scored [default: the pipeline's, else that of each suite's published scores]
+    #[arg(long, value_parser = ["slamkit", "zerospeech", "slm-scaling"])]
     convention: Option<String>,
+    /// For a run: score the checkpoints on its way too, for curves over tokens in the report
+    #[arg(long)]
+    every_checkpoint: bool,
+    #[command(flatten)]
+    scores: scores::Options,
     /// For a checkpoint: the pipeline whose benchmarks are scored
     #[arg(long, default_value = "demo")]
     pipeline: String,
     /// For a checkpoint: the data root
     #[command(flatten)]
     data: Data,
-    /// For a checkpoint: where the scores shard goes [default: scores.parquet beside the checkpoint's folder]
+    /// For a checkpoint or --score: where the scores shard goes [default: of a checkpoint, scores.parquet
+    /// beside its folder]
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -39,14 +48,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let target = &arguments.target;
+    let convention = arguments.convention.as_deref();
+    if arguments.scores.needs_no_model() {
+        let out = arguments.out.as_deref();
+        return scores::print(&arguments.scores, convention, out, &arguments.common);
+    }
+    let target = arguments.target.as_deref().unwrap_or(Path::new("."));
     if target.join(RunFile::NAME).is_file() {
         let mut file = RunFile::read(target)?;
         choose(&mut file.pipeline, arguments)?;
-        return score_run(&file, arguments);
+        return score_run(&file, target, arguments);
     }
     if target.join("config.json").is_file() {
-        return score_checkpoint(arguments);
+        return score_checkpoint(target, arguments);
     }
     Err(Failure::Usage(format!(
         "{} is neither a run (it has no {}) nor a checkpoint (it has no config.json)",
@@ -81,22 +95,36 @@ fn choose(pipeline: &mut Pipeline, arguments: &Arguments) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn score_run(file: &RunFile, arguments: &Arguments) -> anyhow::Result<()> {
+fn score_run(file: &RunFile, run: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let plan = Plan::of(&file.pipeline)?;
     let recipe = Recipe {
         file,
         common: &arguments.common,
         programs: Programs::worker_alone(&arguments.common.device)?,
-        run: &arguments.target,
+        run,
         resume: "the same command".into(),
     };
+    if arguments.every_checkpoint {
+        recipe.steps(&file.checkpoint_steps(&plan, run))?;
+    }
     let (table, _) = recipe.run(&plan, |step| matches!(step.command, "evaluate" | "report"))?;
     println!("{table}");
-    Ok(())
+    // Of the run's checkpoints, the last one is what was trained.
+    let steps = file.steps(&plan, run);
+    let last = steps.iter().rfind(|s| s.command == "evaluate");
+    let Some(scores) = last.and_then(|s| s.request["out"].as_str()) else { return Ok(()) };
+    println!();
+    let convention = convention_of(&file.pipeline);
+    let made = [PathBuf::from(scores)];
+    scores::print_made(&made, &file.pipeline, convention, &arguments.scores, &arguments.common)
 }
 
-fn score_checkpoint(arguments: &Arguments) -> anyhow::Result<()> {
-    let checkpoint = &arguments.target;
+/// The convention of a pipeline; none where each suite has its own.
+fn convention_of(pipeline: &Pipeline) -> Option<&str> {
+    pipeline.evaluate.as_ref()?.params["convention"].as_str()
+}
+
+fn score_checkpoint(checkpoint: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let path = pipeline_path(&arguments.pipeline)?;
     let mut pipeline = Pipeline::read(&path, false, &arguments.common.overrides)?;
     choose(&mut pipeline, arguments)?;
@@ -130,7 +158,7 @@ fn score_checkpoint(arguments: &Arguments) -> anyhow::Result<()> {
         resume: "the same command".into(),
     };
     let step = RunStep { name: "evaluate".into(), command: "evaluate", request };
-    let done = runner.run(&step)?;
-    println!("{}\nscores in {}", done.text, out.display());
-    Ok(())
+    runner.run(&step)?;
+    let convention = convention_of(&pipeline);
+    scores::print_made(&[out], &pipeline, convention, &arguments.scores, &arguments.common)
 }

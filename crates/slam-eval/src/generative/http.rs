@@ -1,0 +1,206 @@
+//! Services that speak OpenAI's protocol.
+
+use std::env;
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use slam_dataset::Key;
+
+/// The longest that a service may take for one sample.
+const TIMEOUT: Duration = Duration::from_mins(5);
+/// How often a sample is tried where a service is busy or out of reach.
+const TRIES: u32 = 4;
+
+/// An endpoint and its model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The base of the address, e.g. `http://localhost:8000/v1`.
+    pub url: String,
+    /// The model's name, as the service knows it.
+    pub model: String,
+    /// The environment variable that holds the key, where the service wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_from: Option<String>,
+}
+
+/// A service that does not answer as its protocol says.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// It is out of reach.
+    #[error("{url} cannot be reached: {message}; is the service running?")]
+    Reach {
+        /// The address.
+        url: String,
+        /// Why.
+        message: String,
+    },
+    /// It refuses.
+    #[error("{url} answered {status}: {message}")]
+    Status {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+    /// It answers otherwise than the protocol says.
+    #[error("{url} answered without {missing}: {answer}")]
+    Answer {
+        /// The address.
+        url: String,
+        /// What is missing.
+        missing: &'static str,
+        /// The answer's beginning.
+        answer: String,
+    },
+    /// The key's variable is not set.
+    #[error("{url} wants a key from the environment variable {variable}, which is not set")]
+    Key {
+        /// The address.
+        url: String,
+        /// The variable.
+        variable: String,
+    },
+}
+
+impl Service {
+    fn address(&self, path: &str) -> String {
+        format!("{}/{path}", self.url.trim_end_matches('/'))
+    }
+
+    /// The transcript of a WAV file (`audio/transcriptions`), without blanks at its ends.
+    ///
+    /// # Errors
+    /// If the service cannot be reached, refuses, or answers otherwise.
+    pub fn transcribe(&self, wav: &[u8]) -> Result<String, ServiceError> {
+        // A boundary must not occur in what it sets apart.
+        let boundary = format!("slam-{}", Key::of_bytes(wav).as_str());
+        let mut body = Vec::new();
+        for (name, value) in
+            [("model", self.model.as_str()), ("response_format", "json"), ("temperature", "0")]
+        {
+            body.extend_from_slice(
+                format!(
+                    "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+                )
+                .as_bytes(),
+            );
+        }
+        body.extend_from_slice(
+            format!(
+                "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"sample.wav\"\r\n\
+                 content-type: audio/wav\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        body.extend_from_slice(wav);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        let url = self.address("audio/transcriptions");
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let answer = self.post(&url, &kind, &body)?;
+        match answer["text"].as_str() {
+            Some(text) => Ok(text.trim().to_owned()),
+            None => Err(missing(url, "a \"text\"", &answer)),
+        }
+    }
+
+    /// Negative log-likelihoods in nats of a text's tokens but the first, which nothing is before
+    /// (`completions` with `echo`). A text of fewer than two tokens has none.
+    ///
+    /// # Errors
+    /// If the service cannot be reached, refuses, or gives no log-probabilities.
+    pub fn token_nlls(&self, text: &str) -> Result<Vec<f64>, ServiceError> {
+        if text.is_empty() {
+            return Ok(vec![]);
+        }
+        let url = self.address("completions");
+        // Some servers refuse to generate nothing, so that one token is asked for, and left out below.
+        let request = json!({
+            "model": self.model,
+            "prompt": text,
+            "max_tokens": 1,
+            "temperature": 0,
+            "echo": true,
+            "logprobs": 1,
+        });
+        let answer = self.post(&url, "application/json", request.to_string().as_bytes())?;
+        let choice = &answer["choices"][0];
+        let Some(all) = choice["logprobs"]["token_logprobs"].as_array() else {
+            return Err(missing(url, "choices[0].logprobs.token_logprobs", &answer));
+        };
+        let new = answer["usage"]["completion_tokens"].as_u64().unwrap_or(1) as usize;
+        let prompt = &all[..all.len().saturating_sub(new)];
+        // The first token has none: nothing is before it.
+        let nlls = prompt.iter().skip_while(|v| v.is_null()).map(|v| v.as_f64().map(|p| -p));
+        nlls.collect::<Option<Vec<f64>>>()
+            .ok_or_else(|| missing(url, "a number for each token", &answer))
+    }
+
+    fn post(&self, url: &str, kind: &str, body: &[u8]) -> Result<Value, ServiceError> {
+        let key = match &self.key_from {
+            None => None,
+            Some(variable) => Some(env::var(variable).map_err(|_| ServiceError::Key {
+                url: url.to_owned(),
+                variable: variable.clone(),
+            })?),
+        };
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match send(&agent, url, kind, key.as_deref(), body) {
+                Ok(value) => return Ok(value),
+                Err(e) => e,
+            };
+            let passes = match &error {
+                ServiceError::Reach { .. } => true,
+                ServiceError::Status { status, .. } => *status == 429 || *status >= 500,
+                _ => false,
+            };
+            if !passes || tries == TRIES {
+                return Err(error);
+            }
+            tracing::warn!("{error}; trying again");
+            thread::sleep(Duration::from_millis(250 << tries));
+        }
+    }
+}
+
+fn send(
+    agent: &ureq::Agent,
+    url: &str,
+    kind: &str,
+    key: Option<&str>,
+    body: &[u8],
+) -> Result<Value, ServiceError> {
+    let reach =
+        |e: ureq::Error| ServiceError::Reach { url: url.to_owned(), message: e.to_string() };
+    let mut request = agent.post(url).header("content-type", kind);
+    if let Some(key) = key {
+        request = request.header("authorization", format!("Bearer {key}"));
+    }
+    let mut response = request.send(body).map_err(reach)?;
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().map_err(reach)?;
+    if !(200..300).contains(&status) {
+        let message = text.chars().take(300).collect();
+        return Err(ServiceError::Status { url: url.to_owned(), status, message });
+    }
+    serde_json::from_str(&text).map_err(|_| ServiceError::Answer {
+        url: url.to_owned(),
+        missing: "JSON",
+        answer: text.chars().take(300).collect(),
+    })
+}
+
+fn missing(url: String, missing: &'static str, answer: &Value) -> ServiceError {
+    ServiceError::Answer { url, missing, answer: answer.to_string().chars().take(300).collect() }
+}

@@ -1,0 +1,80 @@
+//! Units to sound. The project has no vocoder of its own yet: any command can be one.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+/// What turns units into sound.
+pub trait Vocoder {
+    /// A WAV file of some units.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    fn speak(&self, units: &[u16]) -> Result<Vec<u8>, VocoderError>;
+}
+
+/// A vocoder that does not speak.
+#[derive(Debug, thiserror::Error)]
+pub enum VocoderError {
+    /// It cannot be started.
+    #[error("failed to start the vocoder '{command}': {source}")]
+    Start {
+        /// The command.
+        command: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It failed, or wrote no WAV file.
+    #[error(
+        "the vocoder '{command}' {message}; it is given {{\"units\": […]}} on standard input and must write a \
+         WAV file to standard output"
+    )]
+    Failed {
+        /// The command.
+        command: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+/// A command, run by `sh -c` once a sample: `{"units": […]}` on standard input, a WAV file on standard output.
+#[derive(Clone, Debug)]
+pub struct CommandVocoder {
+    command: String,
+}
+
+impl CommandVocoder {
+    /// A vocoder of a command.
+    pub fn new(command: &str) -> Self {
+        Self { command: command.to_owned() }
+    }
+}
+
+impl Vocoder for CommandVocoder {
+    fn speak(&self, units: &[u16]) -> Result<Vec<u8>, VocoderError> {
+        let command = self.command.clone();
+        let start = |source| VocoderError::Start { command: command.clone(), source };
+        let mut child = Command::new("sh")
+            .args(["-c", &self.command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(start)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that does not read its input may close it early; its answer decides.
+            let _ = writeln!(stdin, "{}", json!({"units": units}));
+        }
+        let out = child.wait_with_output().map_err(start)?;
+        let failed = |message: String| VocoderError::Failed { command: command.clone(), message };
+        if !out.status.success() {
+            let said = String::from_utf8_lossy(&out.stderr);
+            return Err(failed(format!("ended with {}: {}", out.status, said.trim())));
+        }
+        if !out.stdout.starts_with(b"RIFF") {
+            return Err(failed(format!("wrote {} bytes that are no WAV file", out.stdout.len())));
+        }
+        Ok(out.stdout)
+    }
+}

@@ -1,0 +1,153 @@
+//! Cheap scores of a model while it is trained: a few pairs of each suite, read once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::schema::{BenchmarkPair, TokeniserInfo, UnitSequence};
+use slam_dataset::shard::ShardReader;
+use slam_lm::Decoder;
+
+use crate::aggregate::summarise;
+use crate::convention::Convention;
+use crate::evaluate::{EvaluateError, score};
+
+/// Which pairs to score during training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// Benchmark shards.
+    pub shards: Vec<PathBuf>,
+    /// Pairs of each shard, evenly over it; 0 for all.
+    pub pairs: usize,
+    /// Where it is missing, as each suite's published scores are computed.
+    #[serde(default)]
+    pub convention: Option<Convention>,
+}
+
+/// Pairs that are scored again and again.
+pub struct Probe {
+    pairs: Vec<BenchmarkPair>,
+    convention: Option<Convention>,
+}
+
+impl Probe {
+    /// The metrics' names begin with it; the suite follows.
+    pub const METRIC: &'static str = "score/";
+
+    /// Reads the pairs. `trained_on` is a shard that the model is trained on: both must be of one tokeniser.
+    ///
+    /// # Errors
+    /// If a shard cannot be read, or is of another tokeniser.
+    pub fn open(
+        request: &ProbeRequest,
+        trained_on: Option<&PathBuf>,
+    ) -> Result<Self, EvaluateError> {
+        let expected = match trained_on {
+            Some(path) => {
+                let reader = ShardReader::<UnitSequence>::open(path)?;
+                Some((path.clone(), tokeniser(path, reader.metadata())?))
+            }
+            None => None,
+        };
+        let mut pairs = Vec::new();
+        for path in &request.shards {
+            let reader = ShardReader::<BenchmarkPair>::open(path)?;
+            let info = tokeniser(path, reader.metadata())?;
+            if let Some((model, expected)) =
+                expected.as_ref().filter(|e| e.1.identity != info.identity)
+            {
+                let name = |i: &TokeniserInfo| format!("{} ({})", i.name, i.identity.short());
+                return Err(EvaluateError::Tokeniser {
+                    shard: path.clone(),
+                    found: name(&info),
+                    model: model.clone(),
+                    expected: name(expected),
+                });
+            }
+            let rows = reader.num_rows() as usize;
+            let wanted = if request.pairs == 0 { rows } else { request.pairs.min(rows) };
+            for (i, row) in reader.enumerate() {
+                let row = row?;
+                // Row i is taken where i·wanted/rows passes a whole number.
+                if (i + 1) * wanted / rows > i * wanted / rows {
+                    pairs.push(row);
+                }
+            }
+        }
+        Ok(Self { pairs, convention: request.convention })
+    }
+
+    /// How many pairs there are.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Each suite's share of pairs won, as `score/<suite>`.
+    ///
+    /// # Errors
+    /// If the model does not take the units.
+    pub fn score(&self, model: &Decoder) -> Result<BTreeMap<String, f64>, slam_lm::LmError> {
+        let scores = score(model, self.pairs.clone())?;
+        Ok(summarise(&scores, self.convention)
+            .into_iter()
+            .map(|s| (format!("{}{}", Self::METRIC, s.suite), s.all.share))
+            .collect())
+    }
+}
+
+fn tokeniser(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+) -> Result<TokeniserInfo, EvaluateError> {
+    TokeniserInfo::from_metadata(metadata)
+        .map_err(|message| EvaluateError::Metadata { path: path.to_owned(), message })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use slam_dataset::shard;
+
+    fn shard_of(folder: &std::path::Path, name: &str, identity: &str, rows: usize) -> PathBuf {
+        let info = TokeniserInfo {
+            name: name.into(),
+            identity: slam_dataset::Key::of_bytes(identity.as_bytes()),
+            layer: None,
+            k: 9,
+            units_per_second: 25.0,
+        };
+        let pairs: Vec<_> = (0..rows)
+            .map(|i| BenchmarkPair {
+                suite: "s".into(),
+                id: i.to_string(),
+                positive: vec![1, 2],
+                negative: vec![2, 1],
+                ..Default::default()
+            })
+            .collect();
+        let path = folder.join(format!("{name}.parquet"));
+        shard::write(&path, &pairs, &info.to_metadata()).unwrap();
+        path
+    }
+
+    #[test]
+    fn pairs_are_taken_evenly_and_of_one_tokeniser() {
+        let folder = tempfile::tempdir().unwrap();
+        let a = shard_of(folder.path(), "a", "x", 10);
+        let request = |pairs| ProbeRequest { shards: vec![a.clone()], pairs, convention: None };
+        let ids = |n| -> Vec<String> {
+            Probe::open(&request(n), Some(&a)).unwrap().pairs.into_iter().map(|p| p.id).collect()
+        };
+        assert_eq!(ids(5), ["1", "3", "5", "7", "9"]);
+        assert_eq!((ids(0).len(), ids(99).len(), ids(3).len()), (10, 10, 3));
+        let b = shard_of(folder.path(), "b", "y", 1);
+        assert!(matches!(Probe::open(&request(1), Some(&b)), Err(EvaluateError::Tokeniser { .. })));
+    }
+}
