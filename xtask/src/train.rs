@@ -96,13 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         println!("{}", measure(&file, &plan, &run, &arguments.common)?);
         return Ok(());
     }
-    let recipe = Recipe {
-        file: &file,
-        common: &arguments.common,
-        programs,
-        run: &run,
-        resume,
-    };
+    let recipe = Recipe { file: &file, common: &arguments.common, programs, run: &run, resume };
     let (table, worked) = recipe.run(&plan, |_| true)?;
     println!("{table}");
     if worked == 0 {

@@ -121,7 +121,7 @@ fn start_of(request: &PretrainRequest) -> Start {
 /// Optimises preferences as a request file says.
 pub(crate) fn dpo(request: &Path, device: &str) -> anyhow::Result<()> {
     let request: DpoRequest = read(request)?;
-    let probe = probe(request.suites.as_ref(), &request.shards)?;
+    let probe = probe(request.suites.as_ref(), request.shards.iter())?;
     train("dpo", &request.run, device, probe.as_ref(), |context| {
         let DpoRequest { params, policy, shards, data_key, .. } = &request;
         slam_train::dpo::dpo(params, policy, shards, data_key, context)
