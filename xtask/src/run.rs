@@ -1,5 +1,6 @@
 //! Carries out stages of a plan with an executor and checks what was quarantined.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -96,7 +97,7 @@ fn units(
     redo: Redo,
     settings: &Settings,
 ) -> anyhow::Result<Totals> {
-    let undone = plan.pending(&settings.root);
+    let undone: BTreeSet<usize> = plan.pending(&settings.root).into_iter().collect();
     let pending: Vec<usize> =
         chosen.iter().copied().filter(|i| redo == Redo::All || undone.contains(i)).collect();
     let name = format!("{} {}", plan.stage, plan.dataset);

@@ -102,7 +102,10 @@ fn render(
 ) {
     let item = match item {
         Ok(item) => item,
-        Err(refused) => return drop(results.push(Ok(Err(refused)))),
+        Err(refused) => {
+            results.push(Ok(Err(refused)));
+            return;
+        }
     };
     let (id, origin) = (item.id.clone(), item.origin.clone());
     let mut emit = |row| results.push(Ok(Ok(row)));

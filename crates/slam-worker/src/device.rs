@@ -7,7 +7,13 @@ use slam_nn::device::DeviceSpec;
 pub(crate) fn name_for(unit: &WorkUnit, device: &str) -> anyhow::Result<String> {
     let spec: DeviceSpec = device.parse()?;
     Ok(if unit.stage == stage::UNITISE.name || unit.stage == stage::FIT_KMEANS.name {
-        spec.to_string()
+        match spec {
+            // The receipt names what it was made on, not what was asked for.
+            DeviceSpec::Auto if DeviceSpec::Cuda(0).open().is_ok() => DeviceSpec::Cuda(0),
+            DeviceSpec::Auto => DeviceSpec::Cpu,
+            named => named,
+        }
+        .to_string()
     } else {
         DeviceSpec::Cpu.to_string()
     })

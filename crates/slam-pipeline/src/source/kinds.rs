@@ -9,7 +9,7 @@ use super::{SourceError, SourceFile, absolute, expected, has_ending, is_audio, l
 use crate::file::Dataset;
 
 /// Bytes of one shard, about; all of a dataset are of one size.
-pub(super) const SHARD_BYTES: u64 = 256 << 20;
+const SHARD_BYTES: u64 = 256 << 20;
 
 /// Fields of a source that only say which files there are; what the files hold is in their hashes.
 const OWN_FIELDS: [&str; 2] = ["folder", "subsets"];
@@ -104,8 +104,9 @@ fn kind(name: &str) -> Kind {
 /// # Errors
 /// If the folder or a file in it cannot be read, or nothing in it is of the source's kind.
 pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError> {
+    let shard_bytes = dataset.shard_bytes.unwrap_or(SHARD_BYTES).max(1);
     if dataset.source.get("kind").and_then(Value::as_str) == Some("manifest") {
-        return manifest::shards(&dataset.source).map(Some);
+        return manifest::shards(&dataset.source, shard_bytes).map(Some);
     }
     let Some(folder) = dataset.source.get("folder").and_then(Value::as_str) else {
         return Ok(None);
@@ -132,7 +133,6 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
         return Err(SourceError::Empty { path: folder.into(), what });
     }
     let groups = grouped(files, kind.group);
-    let shard_bytes = dataset.shard_bytes.unwrap_or(SHARD_BYTES).max(1);
     let expect = |f: &SourceFile| expected::corpus_bytes(&f.path, f.bytes);
     let size = |group: &Vec<SourceFile>| group.iter().map(expect).sum::<u64>();
     let asked = u64::from(dataset.shards.max(1));
@@ -195,7 +195,11 @@ fn grouped(files: Vec<SourceFile>, group: fn(&str) -> &str) -> Vec<Vec<SourceFil
 }
 
 /// Cuts a list into shards of about `shard_bytes` each, all about as large as each other: a pure function of the list.
-fn into_shards<T>(items: Vec<T>, size: impl Fn(&T) -> u64, shard_bytes: u64) -> Vec<Vec<T>> {
+pub(super) fn into_shards<T>(
+    items: Vec<T>,
+    size: impl Fn(&T) -> u64,
+    shard_bytes: u64,
+) -> Vec<Vec<T>> {
     let sized: Vec<_> = items.into_iter().map(|item| (u128::from(size(&item)), item)).collect();
     let total = sized.iter().map(|(bytes, _)| bytes).sum::<u128>().max(1);
     let step = u128::from(shard_bytes);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use slam_dataset::Key;
 use slam_dataset::work::Input;
 
-use super::kinds::{SHARD_BYTES, into_shards};
+use super::kinds::into_shards;
 use super::{ShardFiles, SourceError, absolute};
 
 /// The source `kind = "manifest"`.
@@ -37,7 +37,7 @@ struct Entry {
 const PATHS: [&str; 4] = ["path", "audio", "file", "audio_filepath"];
 
 /// The recordings of a manifest, in its order. A recording that is not there is quarantined by ingest.
-pub(super) fn shards(source: &Value) -> Result<Vec<ShardFiles>, SourceError> {
+pub(super) fn shards(source: &Value, shard_bytes: u64) -> Result<Vec<ShardFiles>, SourceError> {
     let manifest = Manifest::deserialize(source).map_err(|e| SourceError::Manifest {
         path: source.get("file").and_then(Value::as_str).unwrap_or("?").into(),
         message: format!("source: {e}"),
@@ -63,7 +63,7 @@ pub(super) fn shards(source: &Value) -> Result<Vec<ShardFiles>, SourceError> {
     if let Some(split) = &manifest.split {
         settings["split"] = json!(split);
     }
-    let shards = into_shards(entries.iter().collect(), size, SHARD_BYTES);
+    let shards = into_shards(entries.iter().collect(), size, shard_bytes);
     Ok(shards
         .into_iter()
         .map(|entries| ShardFiles {
@@ -211,7 +211,7 @@ mod tests {
         fs::write(dir.path().join("b.wav"), b"b").unwrap();
         let file = dir.path().join(name);
         fs::write(&file, text).unwrap();
-        shards(&json!({"kind": "manifest", "file": file, "split": "test"}))
+        shards(&json!({"kind": "manifest", "file": file, "split": "test"}), 1 << 28)
             .map_err(|e| e.to_string())
     }
 
@@ -220,7 +220,7 @@ mod tests {
         let text = "path\tid\ttext\tspeaker\tsplit\nb.wav\tx\tShe said \"no\".\ts1\ttrain\na.wav\t\t\t\t\ngone.wav\t\t\t\t\n";
         let shards = plan("m.tsv", text).unwrap();
         let [shard] = &shards[..] else { panic!("{shards:?}") };
-        assert_eq!(shard.source, json!({"kind": "folder", "split": "test"}));
+        assert_eq!(shard.source, json!({"kind": "folder", "split": "test"}), 1 << 28);
         let first = json!({
             "name": "b.wav", "id": "x", "text": "She said \"no\".", "speaker": "s1", "split": "train",
         });
@@ -257,7 +257,8 @@ mod tests {
             let error = plan(name, text).unwrap_err();
             assert!(error.contains(named) && error.contains(name), "{error}");
         }
-        let error = shards(&json!({"kind": "manifest", "flie": "x"})).unwrap_err().to_string();
+        let error =
+            shards(&json!({"kind": "manifest", "flie": "x"}), 1 << 28).unwrap_err().to_string();
         assert!(error.contains("flie"), "{error}");
     }
 }
