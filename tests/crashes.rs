@@ -95,7 +95,7 @@ fn settle(data: &Path) {
 fn a_full_disk_is_said_nothing_half_is_published_and_the_run_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let tiny = Tiny::make(dir.path(), 400).unwrap();
-    let set = ["--set", "datasets.tiny.shard_bytes=800000"];
+    let set = ["--set", "datasets.tiny.shard_bytes=200000"];
     let arguments = [&["prepare-data", "--stage", "ingest"][..], &set].concat();
     let whole = dir.path().join("whole");
     let said: Said = tiny.command(&whole, &arguments).output().unwrap().into();

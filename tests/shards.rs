@@ -195,7 +195,7 @@ fn a_run_that_is_mostly_broken_is_stopped_early() {
     let data = dir.path().join("data");
     let said = say(&mut tiny.command(&data, &["prepare-data", "--jobs", "1"]));
     assert_eq!(said.code, Some(3), "{said:?}");
-    assert!(said.stderr.contains("stopped after 1 of 12 shards"), "{}", said.stderr);
+    assert!(said.stderr.contains("stopped after 1 of 6 shards"), "{}", said.stderr);
     assert!(said.stderr.contains("0000.wav: "), "{}", said.stderr);
     assert!(tree(&data).keys().all(|k| !k.contains("unitise")), "went on");
 }

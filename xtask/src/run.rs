@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::bail;
 use slam_dataset::receipt::ShardState;
 use slam_dataset::work::{Quarantined, WorkList};
-use slam_dataset::{Event, Receipt};
+use slam_dataset::{Event, Receipt, publish};
 use slam_pipeline::executor::{Executor, Local};
 use slam_pipeline::{Plan, Selection, StagePlan};
 
@@ -164,6 +164,10 @@ fn execute(
         if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     progress.close();
+    // What killed processes of earlier runs left half written; some of them died only now.
+    let folders = plan.units.iter().filter_map(|u| u.output.parent());
+    let folders: BTreeSet<_> = folders.map(|f| settings.root.join(f)).collect();
+    folders.iter().for_each(|f| publish::sweep(f));
     if stopped && done < pending.len() as f64 {
         eprintln!("{name}: stopped after {done} of {} shards", pending.len());
         check_quarantine(name, plan, settings, &so_far)?;
@@ -239,7 +243,7 @@ fn check_quarantine(
 /// Whether a folder can be written to, before hours of work go into it.
 pub(crate) fn check_root(root: &Path) -> anyhow::Result<()> {
     let probe = root.join(".plans").join("probe");
-    slam_dataset::publish::write(&probe, b"")?;
+    publish::write(&probe, b"")?;
     let _ = std::fs::remove_file(probe);
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Staged {
     pub fn new(target: &Path) -> Result<Self, PublishError> {
         let folder = parent(target);
         fs::create_dir_all(folder).map_err(|e| PublishError::new(folder, e))?;
-        sweep(target);
+        sweep_target(target);
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.{}.tmp", host(), std::process::id()));
         Ok(Self { temporary: target.with_file_name(name), target: target.to_owned() })
@@ -124,28 +124,57 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
     staged.publish()
 }
 
-/// Removes temporary files that dead processes left in a folder, for the file `target` only.
-fn sweep(target: &Path) {
-    let (Some(name), Ok(entries)) = (target.file_name(), fs::read_dir(parent(target))) else {
-        return;
-    };
-    let prefix = format!("{}.", name.to_string_lossy());
+/// Removes the temporary files that dead processes left in a folder.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let found = entry.file_name().to_string_lossy().into_owned();
-        let writer = found.strip_prefix(&prefix).and_then(|r| r.strip_suffix(".tmp"));
-        let Some((on, pid)) = writer.and_then(|w| w.rsplit_once('.')) else { continue };
-        let Ok(pid) = pid.parse::<u32>() else { continue };
-        let dead = if on == host() {
-            pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists()
-        } else {
-            let age =
-                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-            age.is_some_and(|age| age > ABANDONED)
-        };
-        if dead {
+        if writer(&entry.file_name().to_string_lossy()).is_some() && is_litter(&entry) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// As [`sweep`], for the file `target` only, of which this process writes no other copy.
+fn sweep_target(target: &Path) {
+    let (Some(name), Ok(entries)) = (target.file_name(), fs::read_dir(parent(target))) else {
+        return;
+    };
+    let name = name.to_string_lossy();
+    for entry in entries.flatten() {
+        let found = entry.file_name().to_string_lossy().into_owned();
+        let Some((of, host_of, pid)) = writer(&found) else { continue };
+        let namesake = host_of == host() && pid == std::process::id();
+        if of == name && (namesake || is_litter(&entry)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The target, host and process of a temporary file by its name.
+fn writer(name: &str) -> Option<(&str, &str, u32)> {
+    let (rest, pid) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
+    let (target, host) = rest.rsplit_once('.')?;
+    Some((target, host, pid.parse().ok()?))
+}
+
+fn is_litter(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy().into_owned();
+    match writer(&name) {
+        None => false,
+        Some((_, on, pid)) if on == host() => !is_alive(pid),
+        Some(_) => {
+            let age =
+                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+            age.is_some_and(|age| age > ABANDONED)
+        }
+    }
+}
+
+/// Whether a process of this machine still runs; one that has ended and waits for its parent does not.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, Some(Some('Z' | 'X')))
 }
 
 fn parent(path: &Path) -> &Path {
@@ -187,7 +216,7 @@ mod tests {
         on("y.parquet", host(), 4_294_967_294);
         on("x.parquet", "elsewhere.example", 7);
         on("x.parquet", host(), 1);
-        sweep(&path);
+        sweep_target(&path);
         let mut left: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|e| e.unwrap().file_name().to_string_lossy().replace(host(), "here"))
@@ -198,5 +227,7 @@ mod tests {
             kept.insert(1, "x.parquet.here.1.tmp");
         }
         assert_eq!(left, kept);
+        sweep(dir.path());
+        assert!(!dir.path().join(format!("y.parquet.{}.4294967294.tmp", host())).exists());
     }
 }

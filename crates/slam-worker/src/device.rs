@@ -9,5 +9,15 @@ pub(crate) fn name_for(unit: &WorkUnit, device: &str) -> anyhow::Result<String> 
     // A model continues prompts where pairs are sampled.
     let samples = unit.params["source"]["kind"] == "sampled";
     let has_tensors = unit.stage == stage::UNITISE.name || unit.stage == stage::FIT_KMEANS.name;
-    Ok(if has_tensors || samples { spec.to_string() } else { DeviceSpec::Cpu.to_string() })
+    Ok(if has_tensors || samples {
+        match spec {
+            // The receipt names what it was made on, not what was asked for.
+            DeviceSpec::Auto if DeviceSpec::Cuda(0).open().is_ok() => DeviceSpec::Cuda(0),
+            DeviceSpec::Auto => DeviceSpec::Cpu,
+            named => named,
+        }
+        .to_string()
+    } else {
+        DeviceSpec::Cpu.to_string()
+    })
 }
