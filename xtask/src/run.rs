@@ -53,8 +53,17 @@ const NAMED: usize = 5;
 
 /// Makes the shards of a stage that are not there yet.
 pub(crate) fn stage(plan: &StagePlan, settings: &Settings) -> anyhow::Result<Totals> {
-    let all: Vec<usize> = (0..plan.units.len()).collect();
-    units(plan, &all, Redo::Undone, settings)
+    first_of_stage(plan, plan.units.len(), settings)
+}
+
+/// Makes those of a stage's first `count` shards that are not there yet.
+pub(crate) fn first_of_stage(
+    plan: &StagePlan,
+    count: usize,
+    settings: &Settings,
+) -> anyhow::Result<Totals> {
+    let chosen: Vec<usize> = (0..plan.units.len().min(count)).collect();
+    units(plan, &chosen, Redo::Undone, settings)
 }
 
 /// Which of the chosen shards are made.

@@ -10,6 +10,7 @@ use slam_pipeline::{Pipeline, Plan};
 
 use crate::exit::Failure;
 use crate::prepare_data::{Common, pipeline_path, take_folder};
+use crate::root::{Data, Root};
 use crate::run;
 use crate::worker::Programs;
 
@@ -49,9 +50,8 @@ struct FitArguments {
     /// Where a copy of the centroids goes (safetensors), for `tokeniser.centroids` of other pipelines
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The data root
-    #[arg(long, default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: Data,
     #[command(flatten)]
     common: Common,
 }
@@ -84,21 +84,20 @@ fn fit_kmeans(a: &FitArguments) -> anyhow::Result<()> {
     }
     let shards = tokeniser.fit_shards;
     let plan = Plan::of(&pipeline)?;
-    run::check_root(&a.data)?;
+    let root = Root::of(&a.data)?;
+    run::check_root(&root.folder)?;
     let programs = Programs::for_pipeline(&pipeline, &a.common.device)?;
-    let mut settings = a.common.settings(&a.data, programs);
+    let settings = a.common.settings(&root, programs);
     let stage_of = |name: &str| {
         plan.stages
             .iter()
             .find(|s| s.dataset == dataset && s.stage == name)
             .with_context(|| format!("dataset '{dataset}' has no stage {name}"))
     };
-    settings.shards = Some((0..shards).collect());
-    run::stage(stage_of(stage::INGEST.name)?, &settings)?;
-    settings.shards = None;
+    run::first_of_stage(stage_of(stage::INGEST.name)?, shards as usize, &settings)?;
     let fit = stage_of(stage::FIT_KMEANS.name)?;
     run::stage(fit, &settings)?;
-    let made = a.data.join(&fit.units[0].output);
+    let made = root.folder.join(&fit.units[0].output);
     println!("{}", said(&made)?);
     if let Some(out) = &a.out {
         let bytes =

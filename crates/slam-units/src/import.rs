@@ -96,7 +96,8 @@ pub fn import(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
     }
     let file = |source| ImportError::File { path: path.clone(), source };
     let reader = BufReader::new(File::open(&path).map_err(file)?);
-    let mut shard = Shard::create(out, &params.info(), &path)?;
+    let info = params.info();
+    let mut shard = Shard::create(out, &info, &path)?;
     for (number, text) in reader.lines().enumerate() {
         let text = text.map_err(file)?;
         if !text.trim().is_empty() {
@@ -175,7 +176,7 @@ mod tests {
 
     use serde_json::{Value, json};
     use slam_dataset::work::Input;
-    use slam_dataset::{ShardName, shard};
+    use slam_dataset::{Key, ShardName, shard};
 
     use super::*;
 

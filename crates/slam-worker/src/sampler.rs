@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use std::ops::ControlFlow;
+
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::generate::{GenerateOptions, generate};
 use slam_lm::tokenizer::{token_units, unit_tokens};
@@ -55,8 +57,10 @@ impl Sampler for Model {
         tokens.extend(unit_tokens(prompt));
         self.decoder.check_tokens(&tokens).map_err(|e| e.to_string())?;
         let options = GenerateOptions { seed, ..self.options.clone() };
-        let new = generate(&self.decoder, &vec![&tokens[..]; count], &options, &mut |_, _| ())
-            .map_err(|e| e.to_string())?;
+        let new = generate(&self.decoder, &vec![&tokens[..]; count], &options, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+        .map_err(|e| e.to_string())?;
         Ok(new.iter().map(|tokens| token_units(tokens)).collect())
     }
 }
