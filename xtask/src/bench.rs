@@ -48,6 +48,8 @@ enum Bench {
     Train(Options),
     /// The decoder at the recipe's size: logits in f32 and bf16, memory of loading, against transformers
     Model(Options),
+    /// Scores of sWUGGY's test set in size under the demo's model, against transformers
+    Evaluate(Options),
     /// Tokens a second of greedy generation at the recipe's size, against transformers
     Generate(Options),
 }
@@ -119,6 +121,14 @@ const GENERATE: Target = Target {
     peer: "crates/slam-lm/benches/generate_peer.py",
 };
 
+const EVALUATE: Target = Target {
+    name: "evaluate",
+    package: "slam-eval",
+    bench: "evaluate",
+    features: "",
+    peer: "crates/slam-eval/benches/evaluate_peer.py",
+};
+
 const RESAMPLE: Target = Target {
     name: "resample",
     package: "slam-audio",
@@ -155,6 +165,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Train(options) => (TRAIN, options),
         Bench::Model(options) => (MODEL, options),
         Bench::Generate(options) => (GENERATE, options),
+        Bench::Evaluate(options) => (EVALUATE, options),
     };
     let folder = worker::workspace().join("target/bench").join(target.name);
     fs::create_dir_all(&folder)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::Deserialize;
 use slam_dataset::key::Side;
 use slam_dataset::schema::{BenchmarkPair, TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
@@ -26,6 +27,25 @@ pub enum BenchmarkError {
     Inputs,
 }
 
+/// Parameters of the stage.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    /// What the suite's folder lacks or has too much of, found when it was listed.
+    #[serde(default)]
+    refused: Vec<Listed>,
+}
+
+/// Something that was left out when the suite was listed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    id: String,
+    source: String,
+    reason: String,
+    error: String,
+}
+
 /// One side of a pair.
 struct Found {
     units: Vec<u16>,
@@ -44,7 +64,11 @@ pub fn benchmark(
     context: &Context<'_>,
     out: &Path,
 ) -> Result<Outcome, BenchmarkError> {
+    let params: Params = unit.params()?;
     let mut refused = Refused::default();
+    for row in params.refused {
+        refused.add(&row.reason, row.id, &row.source, &row.error);
+    }
     // Keyed by the positive's id, which orders and names the pair.
     let mut pairs: BTreeMap<ItemKey, [Option<Found>; 2]> = BTreeMap::new();
     let mut tokeniser: Option<TokeniserInfo> = None;
@@ -147,5 +171,105 @@ impl Refused {
             stage: stage::BENCHMARK.name.to_owned(),
             error: error.to_owned(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::AtomicBool;
+
+    use serde_json::json;
+    use slam_dataset::work::Input;
+    use slam_dataset::{Key, ShardName, shard};
+
+    use super::*;
+
+    /// Unit shards of a suite in which everything is wrong that can be.
+    fn shards(folder: &Path, identities: [&[u8]; 2]) -> Vec<Input> {
+        let item = |id: &str, side: &str, units: &[u16]| UnitSequence {
+            id: format!("s|{id}|||||{side}"),
+            units: units.to_vec(),
+            durations: vec![1; units.len()],
+            split: "dev".into(),
+            ..Default::default()
+        };
+        let rows = [
+            // The sides of item 1 lie in two shards; item 2 is without mate, item 3 is one sound.
+            vec![
+                item("1", "positive", &[1, 2]),
+                item("2", "positive", &[1]),
+                item("3", "positive", &[4, 5]),
+                item("1", "positive", &[9]),
+            ],
+            vec![
+                item("1", "negative", &[2, 1]),
+                item("3", "negative", &[4, 5]),
+                item("4", "positive", &[]),
+                UnitSequence { id: "a.wav".into(), ..item("", "", &[1]) },
+            ],
+        ];
+        let mut inputs = Vec::new();
+        for (i, rows) in rows.iter().enumerate() {
+            let info = TokeniserInfo {
+                identity: Key::of_bytes(identities[i]),
+                name: "t".into(),
+                layer: None,
+                k: 10,
+                units_per_second: 25.0,
+            };
+            let path = folder.join(format!("{i}.parquet"));
+            shard::write(&path, rows, &info.to_metadata()).unwrap();
+            inputs.push(Input { path, key: Key::of_bytes(&[i as u8]) });
+        }
+        inputs
+    }
+
+    fn run(folder: &Path, inputs: Vec<Input>) -> Result<Outcome, BenchmarkError> {
+        let params = json!({"refused": [{"id": "x", "source": "gold.csv line 7",
+            "reason": "rows without a recording", "error": "x.wav is not there"}]});
+        let unit =
+            WorkUnit::new("benchmark", 3, ShardName::new(0, 1), params, inputs, "out".into());
+        let cancel = AtomicBool::new(false);
+        let context = Context {
+            root: folder,
+            cancel: &cancel,
+            progress: &|_| {},
+            device: "cpu".into(),
+            tools: BTreeMap::new(),
+        };
+        benchmark(&unit, &context, &folder.join("out.parquet"))
+    }
+
+    #[test]
+    fn whatever_is_left_out_is_counted_by_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let outcome = run(folder.path(), shards(folder.path(), [b"a", b"a"])).unwrap();
+        let counts: Vec<_> =
+            outcome.totals.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+        let expected = [
+            "1 identical",
+            "1 not an item's id",
+            "1 rows without a recording",
+            "1 twice",
+            "1 without mate",
+            "1 without units",
+        ];
+        assert_eq!(
+            (counts, outcome.rows, outcome.quarantined.len()),
+            (expected.map(String::from).into(), 1, 6)
+        );
+        let reader =
+            ShardReader::<BenchmarkPair>::open(&folder.path().join("out.parquet")).unwrap();
+        assert_eq!(reader.metadata()[BenchmarkPair::SPLITS], "dev");
+        let pair = reader.last().unwrap().unwrap();
+        assert_eq!((pair.id.as_str(), pair.positive, pair.negative), ("1", vec![1, 2], vec![2, 1]));
+    }
+
+    #[test]
+    fn shards_of_two_tokenisers_make_no_benchmark() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = run(folder.path(), shards(folder.path(), [b"a", b"b"])).unwrap_err();
+        assert!(error.to_string().contains("unitise them alike"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! The stage graph of a pipeline as units of work.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use crate::file::{Dataset, Pipeline, Role};
 use crate::pairs::{self, Derived};
 use crate::preset;
 use crate::source::{self, SourceError};
+use crate::suite::{self, Refused};
 
 /// A file in a data root that says which object store the root mirrors.
 pub const MIRROR: &str = ".store";
@@ -70,8 +72,11 @@ impl Plan {
     pub fn of(pipeline: &Pipeline) -> Result<Self, SourceError> {
         let mut plan = Self::default();
         let recorded = || pipeline.datasets.iter().filter(|d| !pairs::is_derived(d));
+        let mut refused = BTreeMap::new();
         for dataset in recorded() {
-            plan.stages.push(ingest(dataset)?);
+            let (stage, left_out) = ingest(dataset)?;
+            plan.stages.push(stage);
+            refused.insert(dataset.name.as_str(), left_out);
         }
         let tokeniser = &pipeline.tokeniser;
         preset::check_files(tokeniser).map_err(SourceError::Tokeniser)?;
@@ -115,7 +120,10 @@ impl Plan {
                         (params.clone(), vec![unit.as_input()])
                     })
                 }
-                Role::Benchmark => benchmark(dataset, folder, units),
+                Role::Benchmark => {
+                    let refused = refused.remove(dataset.name.as_str()).unwrap_or_default();
+                    benchmark(dataset, folder, units, &refused)
+                }
             });
         }
         plan.stages.extend(tokenised);
@@ -163,16 +171,22 @@ fn max_seconds(dataset: &Dataset) -> Option<f64> {
     seconds.filter(|_| dataset.role == Role::Speech)
 }
 
-fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
+/// The ingest stage of a dataset and, of a suite, what its folder lacks or has too much of.
+fn ingest(dataset: &Dataset) -> Result<(StagePlan, Vec<Refused>), SourceError> {
     let stage = stage::INGEST;
     let name = |i: usize, n: usize| ShardName::new(i as u32, n as u32);
     let unit = |shard, params, inputs| {
         let output = output(stage, &dataset.name, None, shard);
         WorkUnit::new(stage.name, stage.version, shard, params, inputs, output)
     };
+    let (shards, refused) = match suite::shards(dataset)? {
+        Some((shards, refused)) => (Some(shards), refused),
+        None if is_units(dataset) => (None, vec![]),
+        None => (source::shards(dataset)?, vec![]),
+    };
     let units = if is_units(dataset) {
         vec![]
-    } else if let Some(shards) = source::shards(dataset)? {
+    } else if let Some(shards) = shards {
         let count = shards.len();
         let make = |(i, files): (usize, source::ShardFiles)| {
             let mut params = files.params();
@@ -192,7 +206,8 @@ fn ingest(dataset: &Dataset) -> Result<StagePlan, SourceError> {
             })
             .collect()
     };
-    Ok(StagePlan { dataset: dataset.name.clone(), stage: stage.name, units })
+    let plan = StagePlan { dataset: dataset.name.clone(), stage: stage.name, units };
+    Ok((plan, refused))
 }
 
 fn fit_kmeans(pipeline: &Pipeline, plan: &Plan, weights: &[Input]) -> Option<StagePlan> {
@@ -249,12 +264,18 @@ fn import_units(pipeline: &Pipeline, dataset: &Dataset) -> Result<StagePlan, Sou
 }
 
 /// A benchmark is one shard: the sides of a pair may lie in different shards before it.
-fn benchmark(dataset: &Dataset, tokeniser: Option<&str>, before: &[WorkUnit]) -> StagePlan {
+fn benchmark(
+    dataset: &Dataset,
+    tokeniser: Option<&str>,
+    before: &[WorkUnit],
+    refused: &[Refused],
+) -> StagePlan {
     let stage = stage::BENCHMARK;
+    let params = if refused.is_empty() { json!({}) } else { json!({"refused": refused}) };
     let shard = ShardName::new(0, 1);
     let inputs = before.iter().map(WorkUnit::as_input).collect();
     let output = output(stage, &dataset.name, tokeniser, shard);
-    let unit = WorkUnit::new(stage.name, stage.version, shard, json!({}), inputs, output);
+    let unit = WorkUnit::new(stage.name, stage.version, shard, params, inputs, output);
     StagePlan { dataset: dataset.name.clone(), stage: stage.name, units: vec![unit] }
 }
 
@@ -344,6 +365,30 @@ mod tests {
             json!({"tokeniser": "m", "k": 10, "units_per_second": 25.0, "split": "train"});
         assert_eq!(units[0].params, expected);
         assert_eq!(plan.units("p", "pair").len(), 2);
+    }
+
+    #[test]
+    fn a_suite_is_ingested_by_its_items_and_says_what_it_lacks() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["0_a_correct.wav", "1_a_incorrect.wav", "notes.wav"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let mut p = pipeline(10);
+        p.datasets[2].source = json!({"kind": "suite", "layout": "story-cloze", "name": "tsc",
+            "folder": dir.path()});
+        let plan = Plan::of(&p).unwrap();
+        let ingest = &plan.units("b", "ingest")[0];
+        assert_eq!(ingest.params["files"][0]["id"], "tsc|a|||||positive|0_a_correct");
+        assert_eq!(ingest.params["files"][0]["split"], "test");
+        assert_eq!(ingest.inputs.len(), 2);
+        let refused = &plan.units("b", "benchmark")[0].params["refused"];
+        assert_eq!(
+            (refused.as_array().unwrap().len(), &refused[0]["id"]),
+            (1, &json!("notes.wav"))
+        );
+        p.datasets[2].source["layuot"] = json!("salmon");
+        let error = Plan::of(&p).unwrap_err().to_string();
+        assert!(error.contains("layuot") && error.contains("'b'"), "{error}");
     }
 
     #[test]

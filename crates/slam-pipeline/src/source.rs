@@ -16,6 +16,7 @@ use slam_dataset::work::Input;
 const EXTENSIONS: [&str; 11] =
     ["wav", "flac", "mp3", "ogg", "oga", "opus", "aif", "aiff", "aifc", "m4a", "aac"];
 
+pub(crate) use kinds::into_shards;
 pub use kinds::{ShardFiles, UNITS, shards};
 
 /// A file of a source.

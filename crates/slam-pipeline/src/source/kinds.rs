@@ -210,7 +210,7 @@ fn grouped(files: Vec<SourceFile>, group: fn(&str) -> &str) -> Vec<Vec<SourceFil
 }
 
 /// Cuts a list into shards of about `shard_bytes` each, all about as large as each other: a pure function of the list.
-pub(super) fn into_shards<T>(
+pub(crate) fn into_shards<T>(
     items: Vec<T>,
     size: impl Fn(&T) -> u64,
     shard_bytes: u64,

@@ -4,6 +4,7 @@
 //! whether something is missing on all of them. The ingest stage then reads named recordings.
 
 mod salmon;
+mod shards;
 mod slamkit;
 mod story_cloze;
 mod zerospeech;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use slam_dataset::ItemKey;
 
+pub use shards::shards;
 pub use slam_dataset::gold::Task;
 
 use crate::source::{self, SourceError, SourceFile};
@@ -55,6 +57,9 @@ pub enum Layout {
     Salmon,
 }
 
+/// The reason of files whose names are not of the layout.
+const NO_ITEM: &str = "files of no item";
+
 /// What a suite's folder holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
@@ -62,6 +67,8 @@ pub struct Listing {
     pub files: Vec<(ItemKey, SourceFile)>,
     /// What does not belong to one, or is announced and not there.
     pub refused: Vec<Refused>,
+    /// The split, where the layout says it.
+    pub split: Option<String>,
 }
 
 /// Something in a suite that is left out, and why.
@@ -71,13 +78,16 @@ pub struct Refused {
     pub id: String,
     /// The file or line it comes from, below the suite's folder.
     pub source: String,
-    /// Why.
+    /// In a few words that are counted.
+    pub reason: String,
+    /// Why, whole.
     pub error: String,
 }
 
 impl Refused {
-    fn new(id: &str, source: &str, error: impl Into<String>) -> Self {
-        Self { id: id.to_owned(), source: source.to_owned(), error: error.into() }
+    fn new(id: &str, source: &str, reason: &str, error: impl Into<String>) -> Self {
+        let (id, source, reason) = (id.to_owned(), source.to_owned(), reason.to_owned());
+        Self { id, source, reason, error: error.into() }
     }
 }
 
@@ -109,8 +119,8 @@ impl Listing {
         self.files.push((key, file));
     }
 
-    fn refuse(&mut self, file: &SourceFile, error: impl Into<String>) {
-        self.refused.push(Refused::new(&file.relative, &file.relative, error));
+    fn refuse(&mut self, file: &SourceFile, reason: &str, error: impl Into<String>) {
+        self.refused.push(Refused::new(&file.relative, &file.relative, reason, error));
     }
 
     /// An id's fields are set apart by `|`, which no field may have.
@@ -121,7 +131,7 @@ impl Listing {
         };
         for (key, file) in std::mem::take(&mut self.files) {
             if barred(&key) {
-                self.refuse(&file, "a field of the item has a '|'; rename it");
+                self.refuse(&file, NO_ITEM, "a field of the item has a '|'; rename it");
             } else {
                 self.add(key, file);
             }

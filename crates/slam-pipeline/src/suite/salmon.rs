@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use slam_dataset::ItemKey;
 use slam_dataset::key::Side;
 
-use super::{Listing, Suite, folder_and_stem, recordings};
+use super::{Listing, NO_ITEM, Suite, folder_and_stem, recordings};
 use crate::source::{SourceError, SourceFile};
 
 /// Lists `<part>/sample_<i>_….wav`.
@@ -20,19 +20,19 @@ pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
             .and_then(|rest| rest.split_once('_').map_or(rest, |(number, _)| number).parse().ok());
         match number {
             Some(number) => samples.entry((folder.to_owned(), number)).or_default().push(file),
-            None => listing.refuse(&file, "its name is not sample_<number>_…"),
+            None => listing.refuse(&file, NO_ITEM, "its name is not sample_<number>_…"),
         }
     }
     for ((part, number), mut files) in samples {
         files.sort_by(|a, b| a.relative.cmp(&b.relative));
         if files.len() != 2 {
             // Which is the positive shows only beside the other.
-            let error = match files.len() {
-                1 => "its mate is missing".to_owned(),
-                n => format!("{n} files of one sample, expected two"),
+            let (reason, error) = match files.len() {
+                1 => ("without mate", "its mate is missing".to_owned()),
+                n => ("too many of a sample", format!("{n} files of one sample, expected two")),
             };
             for file in &files {
-                listing.refuse(file, error.clone());
+                listing.refuse(file, reason, error.clone());
             }
             continue;
         }

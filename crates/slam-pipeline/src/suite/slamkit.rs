@@ -3,7 +3,7 @@
 use slam_dataset::ItemKey;
 use slam_dataset::key::Side;
 
-use super::{Listing, Suite, folder_and_stem, recordings};
+use super::{Listing, NO_ITEM, Suite, folder_and_stem, recordings};
 use crate::source::SourceError;
 
 /// Lists `<kind>/<n><mark>….wav`: slamkit sorts by n and takes every second file for the positive, which is
@@ -16,7 +16,11 @@ pub(super) fn list(suite: &Suite, name: &str, mark: char) -> Result<Listing, Sou
         let (folder, stem) = folder_and_stem(&file.relative);
         let number = stem.split_once(mark).map_or(stem, |(number, _)| number).parse::<u64>();
         let Ok(number) = number else {
-            listing.refuse(&file, format!("its name does not begin with a number and '{mark}'"));
+            listing.refuse(
+                &file,
+                NO_ITEM,
+                format!("its name does not begin with a number and '{mark}'"),
+            );
             continue;
         };
         let key = ItemKey {

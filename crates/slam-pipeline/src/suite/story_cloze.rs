@@ -3,7 +3,7 @@
 use slam_dataset::ItemKey;
 use slam_dataset::key::Side;
 
-use super::{Listing, Suite, folder_and_stem, recordings};
+use super::{Listing, NO_ITEM, Suite, folder_and_stem, recordings};
 use crate::source::SourceError;
 
 /// Lists `0_<id>_correct.wav` and `1_<id>_incorrect.wav`; a folder above them is the speaker.
@@ -19,12 +19,17 @@ pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
         } else if stem.ends_with("_mutual") {
             listing.refuse(
                 &file,
+                "shared beginnings",
                 "the shared beginning of the cross-modal variant, whose other files are endings alone; \
                  score the variant with whole stories",
             );
             continue;
         } else {
-            listing.refuse(&file, "its name ends neither with _correct nor with _incorrect");
+            listing.refuse(
+                &file,
+                NO_ITEM,
+                "its name ends neither with _correct nor with _incorrect",
+            );
             continue;
         };
         let key = ItemKey {

@@ -28,18 +28,20 @@ pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
     let (folder, split) = locate(suite);
     let gold = read(&folder.join(GOLD))?;
     let name = gold.task.suite();
-    let name = suite.name_or(&split.map_or(name.to_owned(), |split| format!("{name}-{split}")));
-    let mut listing = Listing::default();
-    let refused = gold.refused.into_iter();
-    listing
+    let own = split.as_ref().map_or(name.to_owned(), |split| format!("{name}-{split}"));
+    let name = suite.name_or(&own);
+    let mut listing = Listing { split, ..Listing::default() };
+    let refused = gold
         .refused
-        .extend(refused.map(|r| Refused::new(&r.id, &format!("{GOLD} line {}", r.line), r.error)));
+        .into_iter()
+        .map(|r| Refused::new(&r.id, &format!("{GOLD} line {}", r.line), "unusable rows", r.error));
+    listing.refused.extend(refused);
     let mut files: BTreeMap<String, SourceFile> = BTreeMap::new();
     for file in recordings(&folder)? {
         let (_, stem) = folder_and_stem(&file.relative);
         let stem = stem.to_owned();
         if let Some(other) = files.get(&stem) {
-            listing.refuse(&file, format!("{} has the same name", other.relative));
+            listing.refuse(&file, "twice", format!("{} has the same name", other.relative));
         } else {
             files.insert(stem, file);
         }
@@ -52,12 +54,13 @@ pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
             None => listing.refused.push(Refused::new(
                 &key.to_string(),
                 &format!("{GOLD} line {line}"),
+                "rows without a recording",
                 format!("{stem}.wav is not there"),
             )),
         }
     }
     for file in files.values() {
-        listing.refuse(file, format!("{GOLD} has no row of it"));
+        listing.refuse(file, "recordings without a row", format!("{GOLD} has no row of it"));
     }
     Ok(listing)
 }
