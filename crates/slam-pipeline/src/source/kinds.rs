@@ -152,8 +152,12 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
     // A table of text is small; how many shards it gives, the pipeline says.
     let by_rows = kind.rows && groups.len() == 1 && asked > 1;
     let mut out = Vec::new();
-    let limit = if kind.alone { 0 } else { shard_bytes };
-    for groups in into_shards(groups, size, limit) {
+    let shared = if kind.alone {
+        groups.into_iter().map(|group| vec![group]).collect()
+    } else {
+        into_shards(groups, size, shard_bytes)
+    };
+    for groups in shared {
         let bytes: u64 = groups.iter().map(size).sum();
         let parts = match groups.len() {
             _ if kind.alone => 1,
@@ -217,7 +221,7 @@ pub(crate) fn into_shards<T>(
 ) -> Vec<Vec<T>> {
     let sized: Vec<_> = items.into_iter().map(|item| (u128::from(size(&item)), item)).collect();
     let total = sized.iter().map(|(bytes, _)| bytes).sum::<u128>().max(1);
-    let step = u128::from(shard_bytes);
+    let step = u128::from(shard_bytes.max(1));
     let count = ((total + step / 2) / step).max(1);
     let mut shards: Vec<Vec<T>> = Vec::new();
     let (mut before, mut last) = (0, None);
