@@ -41,7 +41,7 @@ impl Value {
         }
     }
 
-    fn to_device(self, device: &Device) -> Self {
+    fn moved(self, device: &Device) -> Self {
         match self {
             Self::D1(t) => Self::D1(t.to_device(device)),
             Self::D2(t) => Self::D2(t.to_device(device)),
@@ -93,7 +93,7 @@ impl GradientSum {
             self.values.resize_with(other.values.len(), || None);
         }
         for (slot, new) in self.values.iter_mut().zip(other.values) {
-            let Some(new) = new.map(|v| v.to_device(device)) else { continue };
+            let Some(new) = new.map(|v| v.moved(device)) else { continue };
             *slot = Some(match slot.take() {
                 Some(old) => old.add(new),
                 None => new,

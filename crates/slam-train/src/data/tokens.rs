@@ -155,7 +155,7 @@ pub struct Samples {
     batches: Vec<Batch>,
     /// The first sample of each batch.
     firsts: Vec<usize>,
-    samples: usize,
+    count: usize,
     tokens: usize,
 }
 
@@ -170,12 +170,12 @@ struct Batch {
 impl Samples {
     /// How many samples there are.
     pub fn len(&self) -> usize {
-        self.samples
+        self.count
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.samples == 0
+        self.count == 0
     }
 
     /// How many tokens there are in all.
@@ -211,8 +211,8 @@ impl Samples {
         let lists = batch.column_by_name("tokens")?.as_any().downcast_ref::<ListArray>()?;
         let tokens = lists.values().as_any().downcast_ref::<UInt16Array>()?;
         if batch.num_rows() > 0 {
-            self.firsts.push(self.samples);
-            self.samples += batch.num_rows();
+            self.firsts.push(self.count);
+            self.count += batch.num_rows();
             self.tokens += tokens.len();
             self.batches.push(Batch {
                 ids,
