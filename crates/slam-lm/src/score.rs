@@ -57,18 +57,22 @@ pub fn sequence_nlls(decoder: &Decoder, sequences: &[&[u32]]) -> Result<Vec<Sequ
         let rows: Vec<Vec<&[u32]>> = order[at..end].iter().map(|i| vec![sequences[*i]]).collect();
         let batch = TokenBatch::packed(&rows, &device);
         let time = batch.dims()[1];
-        if time > 1 {
+        // A single token follows nothing.
+        let nll: Vec<f64> = if time > 1 {
             let nll = decoder.token_nll(&batch, next_tokens(&rows, &device));
-            let nll: Vec<f64> = nll.into_data().iter::<f64>().collect();
-            for (i, row) in order[at..end].iter().zip(nll.chunks_exact(time)) {
-                let tokens = sequences[*i].len().saturating_sub(1);
-                out[*i] = SequenceNll {
-                    sum: row[..tokens].iter().sum(),
-                    tokens,
-                    last: tokens.checked_sub(1).map_or(0.0, |last| row[last]),
-                    ends: sequences[*i].last() == Some(&crate::BOS),
-                };
-            }
+            nll.into_data().iter::<f64>().collect()
+        } else {
+            vec![0.0; end - at]
+        };
+        for (i, row) in order[at..end].iter().zip(nll.chunks_exact(time.max(1))) {
+            let tokens = sequences[*i].len().saturating_sub(1);
+            out[*i] = SequenceNll {
+                // From 0, since the sum of no numbers is -0.
+                sum: row[..tokens].iter().fold(0.0, |sum, nll| sum + nll),
+                tokens,
+                last: tokens.checked_sub(1).map_or(0.0, |last| row[last]),
+                ends: sequences[*i].last() == Some(&crate::BOS),
+            };
         }
         at = end;
     }

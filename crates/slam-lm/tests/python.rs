@@ -120,7 +120,7 @@ fn exported_checkpoints_load_in_transformers_and_come_back() {
 /// What slamkit's `UnitLM.from_pretrained` does with a folder, without the hub that it asks for the base
 /// configuration: the model of `base_config` with the wrapper's vocabulary, under the name `lm`.
 const SLAMKIT: &str = r#"
-import json, sys, torch
+import json, os, sys, torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PretrainedConfig
 from safetensors.torch import save_file
 folder, out, ids = sys.argv[1], sys.argv[2], [int(i) for i in sys.argv[3].split(",")]
@@ -143,25 +143,30 @@ class UnitLM(PreTrainedModel):
     def get_input_embeddings(self): return self.lm.get_input_embeddings()
     def get_output_embeddings(self): return self.lm.get_output_embeddings()
     def set_output_embeddings(self, new): self.lm.set_output_embeddings(new)
-said = json.load(open(folder + "/config.json"))
-assert said["architectures"] == ["UnitLM"] and said["base_model_name"].count("/") == 1, said
-model, info = UnitLM.from_pretrained(folder, output_loading_info=True)
-assert not info["missing_keys"] and not info["unexpected_keys"], info
-with torch.inference_mode():
-    save_file({"logits": model.lm(input_ids=torch.tensor([ids])).logits[0].float().contiguous()}, out)
+logits = {}
+for family in sorted(os.listdir(folder)):
+    said = json.load(open(f"{folder}/{family}/config.json"))
+    assert said["architectures"] == ["UnitLM"] and said["base_model_name"].count("/") == 1, said
+    model, info = UnitLM.from_pretrained(f"{folder}/{family}", output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"], info
+    with torch.inference_mode():
+        logits[family] = model.lm(input_ids=torch.tensor([ids])).logits[0].float().contiguous()
+save_file(logits, out)
 "#;
 
 #[test]
 fn checkpoints_in_slamkits_form_load_as_its_unit_lm_does() {
     let Some(python) = python() else { return };
     let ids = [1, 5, 9, 13, 2, 33, 8, 41, 7];
+    let folder = tempfile::tempdir().unwrap();
+    let decoder = |family| Decoder::load(fixtures().join(family), &Device::flex()).unwrap();
     for family in FAMILIES {
-        let decoder = Decoder::load(fixtures().join(family), &Device::flex()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        decoder.save(folder.path(), Format::Slamkit, None).unwrap();
-        let theirs = run_script(&python, SLAMKIT, folder.path(), &ids);
-        let theirs = theirs.tensor_f32("logits").unwrap().0;
-        let off = largest_difference(&logits(&decoder, &ids), &theirs);
+        decoder(family).save(&folder.path().join(family), Format::Slamkit, None).unwrap();
+    }
+    let theirs = run_script(&python, SLAMKIT, folder.path(), &ids);
+    for family in FAMILIES {
+        let theirs = theirs.tensor_f32(family).unwrap().0;
+        let off = largest_difference(&logits(&decoder(family), &ids), &theirs);
         assert!(off <= 1e-4, "{family}: {off}");
     }
 }
