@@ -97,7 +97,11 @@ pub(crate) struct Programs {
 impl Programs {
     /// Builds what a pipeline needs on a device, unless `SLAM_WORKER` and `SLAM_SPEAK` name ready programs.
     pub(crate) fn for_pipeline(pipeline: &Pipeline, device: &str) -> anyhow::Result<Self> {
-        let speaks = |d: &Dataset| d.source["kind"] == "grammar" && d.source["engine"].is_null();
+        // Kinds of text whose engine is the project's own where none is named.
+        let speaks = |d: &Dataset| {
+            let kind = d.source["kind"].as_str().unwrap_or_default();
+            ["grammar", "tts", "swag", "hella-swag"].contains(&kind) && d.source["engine"].is_null()
+        };
         let speak = pipeline.datasets.iter().any(speaks).then(slam_speak).transpose()?;
         Ok(Self { slam: slam(device)?, speak })
     }

@@ -11,6 +11,7 @@ mod librispeech;
 mod parquet;
 mod speaker;
 mod spoken_swag;
+mod swag;
 mod table;
 mod tts;
 
@@ -28,6 +29,7 @@ pub use librispeech::LibriSpeech;
 pub use parquet::AudioParquet;
 pub use speaker::{Engine, OpenAi, Speaker, SpeechError, TTS_COMMAND};
 pub use spoken_swag::SpokenSwag;
+pub use swag::{HellaSwag, PairSpeech, Swag};
 pub use tts::Tts;
 
 /// Parameters of the ingest stage for one shard.
@@ -282,6 +284,10 @@ pub enum SourceConfig {
     Parquet(AudioParquet),
     /// SpokenSwag's Parquet files.
     SpokenSwag(SpokenSwag),
+    /// SWAG's own CSV, spoken.
+    Swag(Swag),
+    /// HellaSwag's JSON lines, spoken.
+    HellaSwag(HellaSwag),
     /// Texts of a table, spoken.
     Tts(Tts),
 }
@@ -296,6 +302,8 @@ impl SourceConfig {
             Self::LibriLight(s) => s,
             Self::Parquet(s) => s,
             Self::SpokenSwag(s) => s,
+            Self::Swag(s) => s,
+            Self::HellaSwag(s) => s,
             Self::Tts(s) => s,
         }
     }

@@ -18,6 +18,8 @@ mod sampler;
 mod scores;
 mod show;
 mod signals;
+#[cfg(test)]
+mod spoken_swag;
 mod stages;
 mod store;
 

@@ -83,7 +83,8 @@ fn pull_inputs(unit: &WorkUnit, root: &Path, store: &Store) -> Result<(), WorkEr
     Ok(())
 }
 
-fn execute(unit: &WorkUnit, context: &Context<'_>) -> Result<Receipt, WorkError> {
+/// Gives a unit to the stage that owns it.
+pub(crate) fn execute(unit: &WorkUnit, context: &Context<'_>) -> Result<Receipt, WorkError> {
     let known = [stage::INGEST, stage::FIT_KMEANS, stage::UNITISE, stage::PAIR, stage::BENCHMARK]
         .into_iter()
         .find(|s| s.name == unit.stage);

@@ -96,6 +96,16 @@ fn kind(name: &str) -> Kind {
         },
         "parquet" => parquet,
         "spoken-swag" => Kind { left_out: &["validation", "test"], ..parquet },
+        "swag" => Kind {
+            what: "files of SWAG (*.csv)",
+            wanted: |name| has_ending(name, &["csv"]),
+            ..parquet
+        },
+        "hella-swag" => Kind {
+            what: "files of HellaSwag (*.jsonl)",
+            wanted: |name| has_ending(name, &["jsonl"]),
+            ..parquet
+        },
         "tts" => Kind {
             what: "tables of text (*.tsv, *.csv, *.jsonl, *.parquet)",
             wanted: |name| has_ending(name, &["tsv", "csv", "jsonl", "parquet"]),

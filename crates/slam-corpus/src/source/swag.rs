@@ -1,0 +1,304 @@
+//! SWAG and HellaSwag as they are published: situations with a right ending and wrong ones, as text. Each row
+//! is spoken as a preference pair: text → speech → pairs (Maimon et al. 2025, section 3.4, for SWAG).
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use serde::{Deserialize, Serialize};
+use slam_dataset::SegmentKey;
+use slam_dataset::key::Segment;
+use slam_dataset::rng::Rng;
+
+use super::{Engine, Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
+
+/// SWAG's own CSV (`train.csv`: Zellers et al. 2018): the first sentence is the prompt, the beginning of the
+/// second with the right ending is chosen, with a wrong one rejected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Swag {
+    /// The values of `gold-source` that are taken: `gold` endings are what happened, `gen` ones are made up.
+    /// Empty for all.
+    pub gold_sources: Vec<String>,
+    /// How the pairs are drawn and spoken.
+    #[serde(flatten)]
+    pub speech: PairSpeech,
+}
+
+impl Default for Swag {
+    /// Those that happened, as the recipe has it.
+    fn default() -> Self {
+        Self { gold_sources: vec!["gold".into()], speech: PairSpeech::default() }
+    }
+}
+
+/// HellaSwag's JSON lines (`hellaswag_train.jsonl`: Zellers et al. 2019): `ctx_a` is the prompt, `ctx_b` with
+/// an ending the continuation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HellaSwag {
+    /// How the pairs are drawn and spoken.
+    #[serde(flatten)]
+    pub speech: PairSpeech,
+}
+
+/// How rows become spoken pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PairSpeech {
+    /// The seed of the wrong endings and the voices.
+    pub seed: u64,
+    /// The voices, as the engine names them.
+    pub voices: Vec<String>,
+    /// In how many of them each pair is spoken, each time with another draw of the wrong ending.
+    pub voices_per_pair: usize,
+    /// Words per minute, where the program takes it.
+    pub rate_wpm: Option<u32>,
+    /// What speaks.
+    pub engine: Engine,
+    /// The split of every row.
+    pub split: String,
+}
+
+impl Default for PairSpeech {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            voices: vec!["en".into()],
+            voices_per_pair: 1,
+            rate_wpm: None,
+            engine: Engine::default(),
+            split: "preference".into(),
+        }
+    }
+}
+
+/// A row that has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Situation {
+    /// Its number in the file, from 0.
+    row: usize,
+    prompt: String,
+    /// What stands before each ending.
+    beginning: String,
+    endings: Vec<String>,
+    right: usize,
+}
+
+impl Source for Swag {
+    fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
+        let read = |file: &UnitFile| read_swag(file, &self.gold_sources);
+        self.speech.items("swag", unit, &read)
+    }
+
+    fn engine(&self) -> Option<(&Engine, Option<u32>)> {
+        Some((&self.speech.engine, self.speech.rate_wpm))
+    }
+}
+
+impl Source for HellaSwag {
+    fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
+        self.speech.items("hella-swag", unit, &read_hella_swag)
+    }
+
+    fn engine(&self) -> Option<(&Engine, Option<u32>)> {
+        Some((&self.speech.engine, self.speech.rate_wpm))
+    }
+}
+
+/// A row, or why it is none.
+type Rows = Vec<Result<Situation, Refused>>;
+
+impl PairSpeech {
+    fn items(
+        &self,
+        kind: &'static str,
+        unit: UnitFiles,
+        read: &dyn Fn(&UnitFile) -> Result<Rows, SourceError>,
+    ) -> Result<Items, SourceError> {
+        if self.voices.is_empty() || !(1..=self.voices.len()).contains(&self.voices_per_pair) {
+            let message = format!(
+                "voices_per_pair is {} of {} voices; name at least as many, e.g. voices = [\"en\"]",
+                self.voices_per_pair,
+                self.voices.len()
+            );
+            return Err(SourceError::Field { kind, message });
+        }
+        let mut items = Vec::new();
+        for file in &unit.files {
+            let rows = read(file)?;
+            let (index, count) = unit.part.unwrap_or((0, 1));
+            let at = |i: u64| (rows.len() as u64 * i / count.max(1)) as usize;
+            let (first, end) = (at(index), at(index + 1));
+            let (_, stem) = file.entry.folder_and_stem();
+            for row in rows.into_iter().take(end).skip(first) {
+                match row {
+                    Ok(s) => items.extend(self.pairs(stem, &file.entry.name, &s).map(Ok)),
+                    Err(refused) => items.push(Err(refused)),
+                }
+            }
+        }
+        Ok(Items::of(items))
+    }
+
+    /// The three utterances of a row, in each of its voices.
+    fn pairs(&self, stem: &str, name: &str, s: &Situation) -> impl Iterator<Item = Item> {
+        let mut rng = Rng::derive(self.seed, &[s.row as u64]);
+        let mut voices = self.voices.clone();
+        rng.shuffle(&mut voices);
+        voices.truncate(self.voices_per_pair);
+        let mut items = Vec::new();
+        for voice in voices {
+            // A wrong ending is one of the others.
+            let wrong = (s.right + 1 + rng.below(s.endings.len() - 1)) % s.endings.len();
+            let continuation = |ending: usize| join(&s.beginning, &s.endings[ending]);
+            let pair = if self.voices_per_pair == 1 {
+                format!("{stem}-{:06}", s.row)
+            } else {
+                format!("{stem}-{:06}-{voice}", s.row)
+            };
+            for (segment, text) in [
+                (Segment::Prompt, s.prompt.clone()),
+                (Segment::Chosen, continuation(s.right)),
+                (Segment::Rejected, continuation(wrong)),
+            ] {
+                let id = SegmentKey { pair: pair.clone(), segment }.to_string();
+                let sound = Sound::Text { text: text.clone(), voice: voice.clone() };
+                let origin = format!("{name} row {}", s.row);
+                items.push(Item {
+                    speaker: Some(voice.clone()),
+                    text: Some(text),
+                    ..Item::new(id, origin, &self.split, sound)
+                });
+            }
+        }
+        items.into_iter()
+    }
+}
+
+fn join(first: &str, second: &str) -> String {
+    format!("{first} {second}").trim().to_owned()
+}
+
+const SWAG_COLUMNS: [&str; 8] =
+    ["sent1", "sent2", "gold-source", "ending0", "ending1", "ending2", "ending3", "label"];
+
+/// Rows of SWAG's CSV whose `gold-source` is one of the wanted.
+fn read_swag(file: &UnitFile, gold_sources: &[String]) -> Result<Rows, SourceError> {
+    let columns = |message: String| SourceError::Columns { path: file.path.clone(), message };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(&file.path)
+        .map_err(|e| columns(e.to_string()))?;
+    let header = reader.headers().map_err(|e| columns(e.to_string()))?.clone();
+    let mut at = [0; 8];
+    for (at, name) in at.iter_mut().zip(SWAG_COLUMNS) {
+        *at = header.iter().position(|h| h.trim() == name).ok_or_else(|| {
+            let found: Vec<_> = header.iter().collect();
+            columns(format!("there is no column '{name}'; its columns are {}", found.join(", ")))
+        })?;
+    }
+    let mut rows = Vec::new();
+    for (row, record) in reader.records().enumerate() {
+        let origin = format!("{} row {row}", file.entry.name);
+        let refuse = |error: String| Err(Refused::new(&origin, &origin, error));
+        let record = match record {
+            Ok(record) => record,
+            Err(e) => {
+                let fatal = e.is_io_error();
+                rows.push(refuse(e.to_string()));
+                if fatal {
+                    break;
+                }
+                continue;
+            }
+        };
+        let [sent1, sent2, gold, e0, e1, e2, e3, label] =
+            at.map(|i| record.get(i).unwrap_or_default().trim());
+        if !gold_sources.is_empty() && !gold_sources.iter().any(|g| g == gold) {
+            continue;
+        }
+        let endings = [e0, e1, e2, e3].map(str::to_owned).to_vec();
+        rows.push(situation(row, sent1, sent2, endings, label).or_else(refuse));
+    }
+    Ok(rows)
+}
+
+/// A line of HellaSwag.
+#[derive(Deserialize)]
+struct HellaSwagLine {
+    ctx_a: String,
+    ctx_b: String,
+    endings: Vec<String>,
+    #[serde(default)]
+    label: Option<serde_json::Value>,
+}
+
+/// Rows of HellaSwag's JSON lines.
+fn read_hella_swag(file: &UnitFile) -> Result<Rows, SourceError> {
+    let error = |source| SourceError::Read { path: file.path.clone(), source };
+    let reader = BufReader::new(File::open(&file.path).map_err(error)?);
+    let mut rows = Vec::new();
+    for (row, line) in reader.split(b'\n').enumerate() {
+        let line = line.map_err(error)?;
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let read = serde_json::from_slice::<HellaSwagLine>(&line).map_err(|e| e.to_string());
+        let read = read.and_then(|line| {
+            let endings = line.endings.iter().map(|e| without_tags(e)).collect();
+            let label = match &line.label {
+                Some(serde_json::Value::String(s)) => s.clone(),
+                Some(other) => other.to_string(),
+                None => String::new(),
+            };
+            situation(row, &without_tags(&line.ctx_a), &without_tags(&line.ctx_b), endings, &label)
+        });
+        let origin = format!("{} row {row}", file.entry.name);
+        rows.push(read.map_err(|error| Refused::new(&origin, &origin, error)));
+    }
+    Ok(rows)
+}
+
+fn situation(
+    row: usize,
+    prompt: &str,
+    beginning: &str,
+    endings: Vec<String>,
+    label: &str,
+) -> Result<Situation, String> {
+    let right: usize = label.trim().parse().map_err(|_| {
+        format!("label is '{label}', expected the number of the right ending; test sets have none")
+    })?;
+    if prompt.is_empty() {
+        return Err("there is no prompt".into());
+    }
+    if endings.len() < 2 || right >= endings.len() {
+        return Err(format!("ending {right} of {}", endings.len()));
+    }
+    if endings.iter().any(|e| e.trim().is_empty()) {
+        return Err("an ending is empty".into());
+    }
+    let (prompt, beginning) = (prompt.to_owned(), beginning.to_owned());
+    Ok(Situation { row, prompt, beginning, endings, right })
+}
+
+/// A text of WikiHow without its mark-up: `[header]`, `[step]` and so on are not spoken, a title ends as a
+/// sentence does.
+fn without_tags(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, tagged)) = rest.split_once('[') {
+        let Some((tag, after)) = tagged.split_once(']') else { break };
+        out.push_str(before);
+        if tag == "title" && out.trim_end().ends_with(char::is_alphanumeric) {
+            out.truncate(out.trim_end().len());
+            out.push_str(". ");
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;
