@@ -98,7 +98,7 @@ fn continuation(units: &[u16]) -> Continuation {
 }
 
 /// A vocoder whose "sound" is a sentence of as many words as units.
-const WORDS: &str = r#"printf RIFF; tr -cd '0-9,' | tr ',' ' '"#;
+const WORDS: &str = r"printf RIFF; tr -cd '0-9,' | tr ',' ' '";
 
 #[test]
 fn continuations_are_vocoded_transcribed_and_scored() {
