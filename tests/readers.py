@@ -46,9 +46,9 @@ if has("duckdb"):
 
     found = duckdb.sql(
         f"select count(*), sum(num_samples), min(octet_length(audio.bytes)) from read_parquet({corpus!r})"
-    ).fetchone()
+    ).fetchall()[0]
     assert found[:2] == (len(names), 4000 * len(names)) and found[2] > 100, found
-    found = duckdb.sql(f"select sum(list_sum(durations)) from read_parquet({units!r})").fetchone()
+    found = duckdb.sql(f"select sum(list_sum(durations)) from read_parquet({units!r})").fetchall()[0]
     assert found[0] > 0, found
     print("read by duckdb")
 

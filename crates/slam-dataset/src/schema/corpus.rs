@@ -133,7 +133,8 @@ impl Row for Utterance {
     fn schema() -> Arc<Schema> {
         Arc::new(Schema::new(vec![
             Field::new("id", DataType::Utf8, false),
-            Field::new("audio", DataType::Struct(audio_fields()), false),
+            // `datasets` takes a field for its own `Audio` only where it may be null, as all of its fields may.
+            Field::new("audio", DataType::Struct(audio_fields()), true),
             Field::new("num_samples", DataType::UInt32, false),
             Field::new("source_rate", DataType::UInt32, false),
             Field::new("split", DataType::Utf8, false),
@@ -218,10 +219,8 @@ impl Row for Utterance {
             "split": value("string"),
             "speaker": value("string"),
             "text": value("string"),
-            "words": {
-                "feature": {"word": value("string"), "start": value("float32"), "end": value("float32")},
-                "_type": "List",
-            },
+            // The form that versions before and after 4.0 read.
+            "words": [{"word": value("string"), "start": value("float32"), "end": value("float32")}],
         }}});
         vec![("huggingface".to_owned(), crate::hash::canonical_json(&features))]
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -47,9 +48,11 @@ impl<T: Row> ShardWriter<T> {
                 .set_column_statistics_enabled(column.clone(), EnabledStatistics::None)
                 .set_column_encoding(column, Encoding::PLAIN);
         }
-        let writer =
-            ArrowWriter::try_new(BufWriter::new(file), T::schema(), Some(properties.build()))
-                .map_err(|e| ShardError::write(path, e))?;
+        // Readers of Arrow (pyarrow, `datasets`) look for it in the schema, others in the footer.
+        let of_schema = T::file_metadata().into_iter().collect();
+        let schema = Arc::new(T::schema().as_ref().clone().with_metadata(of_schema));
+        let writer = ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties.build()))
+            .map_err(|e| ShardError::write(path, e))?;
         Ok(Self { path: path.to_owned(), writer, pending: Vec::new(), pending_bytes: 0, rows: 0 })
     }
 
