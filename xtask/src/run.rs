@@ -1,6 +1,6 @@
 //! Carries out stages of a plan with an executor and checks what was quarantined.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -160,14 +160,37 @@ fn execute(
     let mut progress = Progress::new(name, pending.len() as u64, settings.json);
     let (mut done, mut so_far) = (0.0, Totals::default());
     let mut stopped = false;
+    // Audio-hours of the shards that are being made.
+    let (mut making, started) = (BTreeMap::new(), Instant::now());
     let report = executor.run(&list, pending, interrupt::flag(), &mut |event| {
         if settings.json {
             progress.event(&event);
         }
-        let Event::Done { receipt, .. } = event else { return ControlFlow::Continue(()) };
-        done += 1.0;
-        progress.set(done, pending.len() as f64, "shards", "");
-        so_far.add(&receipt);
+        let finished = match event {
+            Event::Progress { task, done, unit, .. } if unit == "audio-hours" => {
+                making.insert(task, done);
+                None
+            }
+            Event::Done { index, receipt } => {
+                let unit = &plan.units[index];
+                making.remove(&format!("{} {}", unit.stage, unit.output.display()));
+                done += 1.0;
+                so_far.add(&receipt);
+                Some(())
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        let hours = so_far.audio_seconds / 3600.0 + making.values().sum::<f64>();
+        let speed = if hours > 0.0 {
+            let a_second = hours / started.elapsed().as_secs_f64();
+            format!("{hours:.2} audio-hours, {a_second:.4} a second")
+        } else {
+            String::new()
+        };
+        progress.set(done, pending.len() as f64, "shards", &speed);
+        if finished.is_none() {
+            return ControlFlow::Continue(());
+        }
         // A run that is mostly broken is not carried on for days before it says so.
         stopped |= so_far.too_bad(done / pending.len() as f64, settings.max_bad_fraction);
         if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -15,7 +15,7 @@ use slam_lm::{Decoder, DecoderConfig, TokenBatch};
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
-use crate::data::{Corpus, Mixture, Samples, Selection, UnitShards, choose};
+use crate::data::{Corpus, Mixture, Samples, Selection, UnitShards, choose, same_tokeniser};
 use crate::error::TrainError;
 use crate::objective::{Loss, Objective, Steps};
 use crate::packing::{self, Packing, Piece};
@@ -104,6 +104,12 @@ pub fn pretrain(
     let &PretrainConfig { min_units, max_units, validation, .. } = config;
     let selection = Selection { min_units, max_units, validation };
     let corpus = Corpus::open(&context.run.join("tokens"), datasets, data_key, &selection)?;
+    if let Start::Checkpoint(model) = start
+        && let Some(of_model) = crate::tokeniser_of_model(model)?
+        && let Some(shard) = datasets.iter().flat_map(|d| &d.shards).next()
+    {
+        same_tokeniser(shard, &corpus.tokeniser, model, &of_model)?;
+    }
     for dataset in &corpus.datasets {
         (context.tell)(&Update::Note(dataset.to_string()));
     }

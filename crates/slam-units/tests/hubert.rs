@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use slam_nn::weights::Weights;
+use slam_nn::weights::{Weights, write_safetensors};
 use slam_units::features::{FeatureExtractor, Hubert, HubertFeatures};
 
 const TOLERANCE: f32 = 1e-4;
@@ -89,6 +89,37 @@ fn only_the_asked_layers_are_computed_and_they_are_the_same() {
     };
     let (one, all) = (states(1), states(layers(name)));
     assert_eq!(one[..], all[..2]);
+}
+
+#[test]
+fn sharded_weights_with_an_index_are_the_same_model() {
+    let from = fixtures().join("hubert-group-norm");
+    let weights = Weights::open(&from).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(from.join("config.json"), dir.path().join("config.json")).unwrap();
+    let mut map = serde_json::Map::new();
+    for shard in 0..2 {
+        let file = format!("model-0000{}-of-00002.safetensors", shard + 1);
+        let shapes: Vec<(String, Vec<usize>)> = weights
+            .names()
+            .enumerate()
+            .filter(|(i, _)| i % 2 == shard)
+            .map(|(_, name)| (name.to_owned(), weights.shape(name).unwrap().to_vec()))
+            .collect();
+        map.extend(shapes.iter().map(|(name, _)| (name.clone(), file.clone().into())));
+        let mut values = |name: &str| weights.tensor_f32(name).unwrap().0;
+        write_safetensors(&dir.path().join(file), &shapes, &mut values).unwrap();
+    }
+    let index = serde_json::json!({"metadata": {}, "weight_map": map});
+    std::fs::write(dir.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
+    let frames = |folder: &std::path::Path| {
+        let model = Hubert::load(folder, &features(2), &Device::flex()).unwrap();
+        model.frames(&vec![0.1; 16_000])
+    };
+    assert_eq!(frames(dir.path()), frames(&from));
+    std::fs::remove_file(dir.path().join("model-00002-of-00002.safetensors")).unwrap();
+    let error = Hubert::load(dir.path(), &features(2), &Device::flex()).err().unwrap();
+    assert!(error.contains("model-00002-of-00002"), "{error}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
+use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::UnitSequence;
 use slam_nn::weights::Weights;
@@ -103,4 +104,37 @@ fn windows_agree_with_one_pass_over_the_whole() {
     let share = equal as f64 / whole.len() as f64;
     println!("{equal} of {} frames have the same unit", whole.len());
     assert!(share >= 0.99, "{share}");
+}
+
+#[test]
+fn an_identity_names_weights_layer_centroids_and_padding_and_no_files_form() {
+    let identity = |features: serde_json::Value, centroids: &str, weights: &[u8]| {
+        let features: FeatureConfig = serde_json::from_value(features).unwrap();
+        let kmeans = KMeans::read(&fixtures().join("kmeans").join(centroids)).unwrap();
+        let checkpoint = Checkpoint {
+            folder: fixtures().join("hubert-group-norm"),
+            keys: vec![Key::of_bytes(weights)],
+        };
+        let t = Tokeniser::new("t", &features, Some(&checkpoint), kmeans, &Device::flex()).unwrap();
+        t.info().identity.clone()
+    };
+    let usual = serde_json::json!({"kind": "hubert", "layer": 2});
+    let first = identity(usual.clone(), "kmeans_f32.bin", b"w");
+    for same in ["kmeans_zlib.bin", "kmeans_f32.centroids.npy"] {
+        assert_eq!(identity(usual.clone(), same, b"w"), first, "{same}");
+    }
+    let mut others = vec![
+        identity(usual.clone(), "kmeans_f32.bin", b"other weights"),
+        identity(usual, "minibatch_f32.bin", b"w"),
+        first,
+    ];
+    for features in [
+        serde_json::json!({"kind": "hubert", "layer": 1}),
+        serde_json::json!({"kind": "hubert", "layer": 2, "pad": [0, 0]}),
+    ] {
+        others.push(identity(features, "kmeans_f32.bin", b"w"));
+    }
+    let different: std::collections::BTreeSet<String> =
+        others.iter().map(ToString::to_string).collect();
+    assert_eq!(different.len(), others.len());
 }
