@@ -169,14 +169,14 @@ fn execute(
         let finished = match event {
             Event::Progress { task, done, unit, .. } if unit == "audio-hours" => {
                 making.insert(task, done);
-                None
+                false
             }
             Event::Done { index, receipt } => {
                 let unit = &plan.units[index];
                 making.remove(&format!("{} {}", unit.stage, unit.output.display()));
                 done += 1.0;
                 so_far.add(&receipt);
-                Some(())
+                true
             }
             _ => return ControlFlow::Continue(()),
         };
@@ -188,7 +188,7 @@ fn execute(
             String::new()
         };
         progress.set(done, pending.len() as f64, "shards", &speed);
-        if finished.is_none() {
+        if !finished {
             return ControlFlow::Continue(());
         }
         // A run that is mostly broken is not carried on for days before it says so.

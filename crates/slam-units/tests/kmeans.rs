@@ -61,12 +61,10 @@ fn flipped_bytes_never_panic() {
     for name in ["kmeans_f32.bin", "minibatch_f32.bin", "kmeans_f32.centroids.npy"] {
         let whole = fs::read(fixtures().join("kmeans").join(name)).unwrap();
         for at in 0..whole.len() {
-            for flip in [1, 0x80, 0xff] {
-                let mut bytes = whole.clone();
-                bytes[at] ^= flip;
-                fs::write(&path, &bytes).unwrap();
-                let _ = KMeans::read(&path);
-            }
+            let mut bytes = whole.clone();
+            bytes[at] ^= [1, 0x80, 0xff][at % 3];
+            fs::write(&path, &bytes).unwrap();
+            let _ = KMeans::read(&path);
         }
     }
 }

@@ -23,7 +23,14 @@ pub struct FixedLinear(Form);
 #[derive(Clone, Debug)]
 enum Form {
     Panels(Arc<Panels>),
-    Tensors { weight: Tensor<2>, bias: Option<Tensor<1>> },
+    Tensors(Box<Tensors>),
+}
+
+/// Weights on a device without a kernel of ours.
+#[derive(Clone, Debug)]
+struct Tensors {
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
 }
 
 impl FixedLinear {
@@ -42,24 +49,22 @@ impl FixedLinear {
         if crate::device::is_cpu(device) {
             return Self(Form::Panels(Arc::new(Panels::new(&weight, inputs, bias))));
         }
-        Self(Form::Tensors {
+        Self(Form::Tensors(Box::new(Tensors {
             weight: Tensor::from_data(TensorData::new(weight, [outputs, inputs]), device),
             bias: bias.map(|b| Tensor::from_data(TensorData::new(b, [outputs]), device)),
-        })
+        })))
     }
 
     /// `x wᵀ + bias`, `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
         let [rows, inputs] = x.dims();
-        match self.panels(x) {
-            Ok((panels, x)) => {
+        match &self.0 {
+            Form::Panels(panels) => {
                 assert_eq!(inputs, panels.inner(), "fixed linear: inner sizes differ");
-                let gelu = activation == Activation::Gelu;
-                let y = panels.times(fused::values(&x), rows, inputs, gelu);
-                fused::give(fused::tensor(y, [rows, panels.outputs()].into()))
+                times(panels, x, rows, inputs, activation)
             }
-            Err((x, weight, bias)) => {
-                let y = reference::linear(x, weight, bias);
+            Form::Tensors(w) => {
+                let y = reference::linear(x, w.weight.clone(), w.bias.clone());
                 if activation == Activation::Gelu { super::gelu(y) } else { y }
             }
         }
@@ -74,38 +79,36 @@ impl FixedLinear {
     pub fn conv1d(&self, x: Tensor<2>, stride: usize, activation: Activation) -> Tensor<2> {
         let [time, channels] = x.dims();
         assert!(channels > 0 && stride > 0, "conv1d: sizes of 0");
-        match self.panels(x) {
-            Ok((panels, x)) => {
+        match &self.0 {
+            Form::Panels(panels) => {
                 let kernel = panels.inner() / channels;
                 assert_eq!(kernel * channels, panels.inner(), "conv1d: sizes differ");
                 assert!(time >= kernel, "conv1d: a kernel longer than the sequence");
                 let frames = (time - kernel) / stride + 1;
-                let gelu = activation == Activation::Gelu;
-                let y = panels.times(fused::values(&x), frames, stride * channels, gelu);
-                fused::give(fused::tensor(y, [frames, panels.outputs()].into()))
+                times(panels, x, frames, stride * channels, activation)
             }
-            Err((x, weight, bias)) => reference::conv1d(x, weight, bias, stride, activation),
+            Form::Tensors(w) => {
+                reference::conv1d(x, w.weight.clone(), w.bias.clone(), stride, activation)
+            }
         }
     }
+}
 
-    /// The panels and the input's values, or both as tensors.
-    #[allow(
-        clippy::result_large_err,
-        clippy::type_complexity,
-        reason = "the error is the other way"
-    )]
-    fn panels(
-        &self,
-        x: Tensor<2>,
-    ) -> Result<(&Panels, burn::backend::flex::FlexTensor), (Tensor<2>, Tensor<2>, Option<Tensor<1>>)>
-    {
-        match &self.0 {
-            Form::Panels(panels) => match fused::take(x) {
-                Ok(x) => Ok((panels, x)),
-                Err(x) => panic!("fixed linear: an input on {:?}, weights on the CPU", x.device()),
-            },
-            Form::Tensors { weight, bias } => Err((x, weight.clone(), bias.clone())),
+/// The product of rows, `stride` values apart, of a tensor on the CPU.
+fn times(
+    panels: &Panels,
+    x: Tensor<2>,
+    rows: usize,
+    stride: usize,
+    activation: Activation,
+) -> Tensor<2> {
+    match fused::take(x) {
+        Ok(x) => {
+            let gelu = activation == Activation::Gelu;
+            let y = panels.times(fused::values(&x), rows, stride, gelu);
+            fused::give(fused::tensor(y, [rows, panels.outputs()].into()))
         }
+        Err(x) => panic!("fixed linear: an input on {:?}, weights on the CPU", x.device()),
     }
 }
 

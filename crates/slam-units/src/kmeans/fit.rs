@@ -59,7 +59,9 @@ impl KMeans {
                 step(&mut centroids, &mut counts, &frames, dim, &labels);
             }
             // What was learnt from worse centroids counts less.
-            counts.iter_mut().for_each(|c| *c /= 2);
+            for c in &mut counts {
+                *c /= 2;
+            }
         }
         let mut labels: Vec<(u16, f32)> = Vec::new();
         for _ in 0..config.rounds {

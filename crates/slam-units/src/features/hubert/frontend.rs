@@ -211,7 +211,9 @@ fn moments(samples: Padded<'_>, kernel: usize, stride: usize) -> (Vec<f64>, Vec<
         }
     });
     let divisor = count.max(1) as f64;
-    mean.iter_mut().for_each(|m| *m /= divisor);
+    for m in &mut mean {
+        *m /= divisor;
+    }
     let mut covariance = vec![0.0; kernel * kernel];
     let mut centred = vec![0.0; kernel];
     each_block(&mut |block| {
@@ -224,7 +226,9 @@ fn moments(samples: Padded<'_>, kernel: usize, stride: usize) -> (Vec<f64>, Vec<
             }
         }
     });
-    covariance.iter_mut().for_each(|c| *c /= divisor);
+    for c in &mut covariance {
+        *c /= divisor;
+    }
     (mean, covariance)
 }
 
