@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use slam_tests::Demo;
 
 /// A browser that hangs is ended.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn chromium() -> Option<PathBuf> {
     if let Some(path) = env::var_os("SLAM_CHROMIUM") {

@@ -1,6 +1,7 @@
 //! Public data: from a folder, from a server, and what is said where neither is there.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -31,7 +32,7 @@ fn librispeech(folder: &Path) {
         let mut text = String::new();
         for i in 0..n {
             fs::write(chapter.join(format!("19-198-{part}-{i}.flac")), recording()).unwrap();
-            text += &format!("19-198-{part}-{i} SOME WORDS\n");
+            writeln!(text, "19-198-{part}-{i} SOME WORDS").unwrap();
         }
         fs::write(chapter.join("19-198.trans.txt"), text).unwrap();
     }

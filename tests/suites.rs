@@ -1,6 +1,7 @@
 //! A suite in its public layout, from recordings to scores, a submission and back.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -54,7 +55,7 @@ fn zerospeechs_recordings_become_scores_and_a_submission() {
     let mut gold = String::from("filename,id,voice,frequency,word,phones,length,correct\n");
     let notes = [220.0, 330.0, 440.0, 550.0, 700.0, 900.0];
     let mut row = |file: &str, id: usize, voice: &str, correct: u8, there: bool, shift: usize| {
-        gold.push_str(&format!("{file},{id},{voice},{},w,p,1,{correct}\n", 3 * id));
+        writeln!(gold, "{file},{id},{voice},{},w,p,1,{correct}", 3 * id).unwrap();
         let melody: Vec<f64> = (0..5).map(|i| notes[(i * (id + 1) + shift) % 6]).collect();
         if there {
             write_wav(&suite.join(format!("lexical/dev/{file}.wav")), &melody);
@@ -75,11 +76,9 @@ fn zerospeechs_recordings_become_scores_and_a_submission() {
     write_wav(&suite.join("lexical/dev/stray.wav"), &notes);
 
     let mut text = fs::read_to_string(workspace().join("pipelines/demo.toml")).unwrap();
-    text.push_str(&format!(
-        "\n[[datasets]]\nname = \"words\"\nrole = \"benchmark\"\n\
+    write!(text, "\n[[datasets]]\nname = \"words\"\nrole = \"benchmark\"\n\
          source = {{ kind = \"suite\", layout = \"zerospeech\", folder = {suite:?}, task = \"lexical\", \
-         split = \"dev\" }}\n"
-    ));
+         split = \"dev\" }}\n").unwrap();
     let pipeline = folder.path().join("with-suite.toml");
     fs::write(&pipeline, text).unwrap();
     let [pipeline, data, checkpoint, out, submission, suite] = [

@@ -104,15 +104,16 @@ pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
                     let field = line.trim_start().split(':').next().unwrap_or_default();
                     !["\"host\"", "\"seconds\"", "\"finished_at\""].contains(&field)
                 };
-                let bytes = match path.extension().is_some_and(|e| e == "json") {
-                    true => String::from_utf8_lossy(&bytes)
+                let bytes = if path.extension().is_some_and(|e| e == "json") {
+                    String::from_utf8_lossy(&bytes)
                         .lines()
                         .filter(of_run)
                         .map(|l| l.trim_end_matches(','))
                         .collect::<Vec<_>>()
                         .join("\n")
-                        .into_bytes(),
-                    false => bytes,
+                        .into_bytes()
+                } else {
+                    bytes
                 };
                 out.insert(name, bytes);
             }

@@ -199,7 +199,9 @@ fn execute(
     // What killed processes of earlier runs left half written; some of them died only now.
     let folders = plan.units.iter().filter_map(|u| u.output.parent());
     let folders: BTreeSet<_> = folders.map(|f| settings.root.join(f)).collect();
-    folders.iter().for_each(|f| publish::sweep(f));
+    for folder in &folders {
+        publish::sweep(folder);
+    }
     if stopped && done < pending.len() as f64 {
         eprintln!("{name}: stopped after {done} of {} shards", pending.len());
         check_quarantine(name, plan, settings, &so_far)?;

@@ -1,5 +1,6 @@
 //! `cargo xtask train`: pre-training, preference optimisation, scores and the report, within a budget.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -137,7 +138,7 @@ fn measure(file: &RunFile, plan: &Plan, run: &Path, common: &Common) -> anyhow::
     let mut text = format!("pre-training: {}", runner.run(&step)?.text);
     let dpo = file.pipeline.dpo.as_ref().map(|t| &t.params["budget"]);
     if let Some(seconds) = dpo.and_then(|budget| budget["seconds"].as_f64()) {
-        text += &format!("\npreference optimisation: {seconds:.0} s of the budget");
+        let _ = write!(text, "\npreference optimisation: {seconds:.0} s of the budget");
     }
     Ok(text)
 }

@@ -264,10 +264,8 @@ fn attention_over_any_stretch_of_keys_equals_the_masked_softmax() {
             let (k, v) = (leaf([2, time, kv_heads, dim], 2), leaf([2, time, kv_heads, dim], 3));
             // Also keys behind the query, and stretches without any.
             let stretch = |i: usize| (i * 31 % time, i * 17 % (time + 1));
-            let (starts, ends): (Vec<i64>, Vec<i64>) = (0..2 * time)
-                .map(|i| stretch(i))
-                .map(|(a, b)| (a.min(b) as i64, a.max(b) as i64))
-                .unzip();
+            let (starts, ends): (Vec<i64>, Vec<i64>) =
+                (0..2 * time).map(stretch).map(|(a, b)| (a.min(b) as i64, a.max(b) as i64)).unzip();
             let (starts, ends) = (ints(starts, [2, time]), ints(ends, [2, time]));
             let query = q.clone() * 4.0;
             let y = match form {

@@ -88,7 +88,9 @@ pub(crate) fn plan(
     let mut params = params(pipeline, dataset);
     let mut source = dataset.source.clone();
     if let Some(source) = source.as_object_mut() {
-        PLACES.iter().for_each(|place| drop(source.remove(*place)));
+        for place in PLACES {
+            source.remove(place);
+        }
     }
     params["source"] = source;
     let mut work: Vec<(Value, Vec<Input>)> = Vec::new();

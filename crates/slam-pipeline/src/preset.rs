@@ -85,7 +85,8 @@ pub(crate) fn check_files(tokeniser: &Tokeniser) -> Result<(), String> {
             ));
         }
     };
-    let found: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    let hex = |b: &u8| format!("{b:02x}");
+    let found = Sha256::digest(&bytes).iter().map(hex).collect::<Vec<_>>().concat();
     if found == *expected {
         return Ok(());
     }

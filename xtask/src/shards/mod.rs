@@ -137,13 +137,13 @@ fn find(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if stem.parse::<ShardName>().is_err() {
-                continue;
-            } else if path.extension().is_none_or(|e| e != "json") {
-                found.push(path);
-            } else if let Ok(receipt) = Receipt::read(&path) {
-                // The file that the receipt is about should be beside it.
-                found.extend(receipt.map(|r| path.with_file_name(r.file)));
+            } else if stem.parse::<ShardName>().is_ok() {
+                if path.extension().is_none_or(|e| e != "json") {
+                    found.push(path);
+                } else if let Ok(receipt) = Receipt::read(&path) {
+                    // The file that the receipt is about should be beside it.
+                    found.extend(receipt.map(|r| path.with_file_name(r.file)));
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `cargo xtask shards show`: rows of a shard, and the quarantine of a dataset, read by the worker.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,7 +52,9 @@ pub(super) fn run(arguments: &Arguments, root: &Root) -> anyhow::Result<()> {
         bail!("{} said nothing about {}", worker.display(), path.display());
     };
     if arguments.json {
-        rows.iter().for_each(|row| println!("{row}"));
+        for row in rows {
+            println!("{row}");
+        }
         return Ok(());
     }
     let groups = shape["row_groups"].as_array().map_or(0, Vec::len);
@@ -114,7 +117,9 @@ fn quarantine(arguments: &Arguments, worker: &Path, root: &Root) -> anyhow::Resu
         }
     }
     if arguments.json {
-        rows.iter().for_each(|row| println!("{row}"));
+        for row in &rows {
+            println!("{row}");
+        }
     } else if rows.is_empty() {
         println!("nothing was left out");
     } else {
@@ -150,7 +155,7 @@ fn table(columns: &[String], rows: &[Value]) -> String {
     for row in cells {
         let mut line = String::new();
         for (text, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{text:width$}  "));
+            let _ = write!(line, "{text:width$}  ");
         }
         out.push_str(line.trim_end());
         out.push('\n');

@@ -30,7 +30,9 @@ pub(super) fn run(plan: &Plan, planned: &Planned, all: bool, root: &Path) -> any
             .map(|(s, u)| Shard::of(s, u))
             .collect();
         if planned.common.json {
-            shards.iter().for_each(|s| println!("{}", s.json(stage)));
+            for shard in &shards {
+                println!("{}", shard.json(stage));
+            }
         } else {
             print(stage, &shards, all);
         }

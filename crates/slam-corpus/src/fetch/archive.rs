@@ -66,7 +66,7 @@ pub(super) fn unpack(
             }
             // Corpora have no links; one that has would read outside of its folder.
             other => {
-                tracing::warn!("{name}: {} is no file ({other:?}); left out", inside.display())
+                tracing::warn!("{name}: {} is no file ({other:?}); left out", inside.display());
             }
         }
         watch.report(&format!("{name}, unpacked"), unpacked, None)?;

@@ -51,12 +51,16 @@ impl HubSettings {
     }
 
     pub(super) fn from_variables(get: &dyn Fn(&str) -> Option<String>) -> Self {
-        let home = get("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
-            let cache = get("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| {
-                PathBuf::from(get("HOME").unwrap_or_else(|| ".".to_owned())).join(".cache")
-            });
-            cache.join("huggingface")
-        });
+        let home = get("HF_HOME").map_or_else(
+            || {
+                let cache = get("XDG_CACHE_HOME").map_or_else(
+                    || PathBuf::from(get("HOME").unwrap_or_else(|| ".".to_owned())).join(".cache"),
+                    PathBuf::from,
+                );
+                cache.join("huggingface")
+            },
+            PathBuf::from,
+        );
         let token = get("HF_TOKEN").or_else(|| fs::read_to_string(home.join("token")).ok());
         let yes = |v: String| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str());
         Self {

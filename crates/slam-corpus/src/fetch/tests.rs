@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -9,6 +10,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::*;
+
+/// The paths and ranges that a server was asked for.
+type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
 /// A page of the test's server.
 #[derive(Clone, Default)]
@@ -31,7 +35,7 @@ fn page(body: impl Into<Vec<u8>>) -> Page {
 /// A server on this machine that keeps what it was asked: path and range.
 struct Server {
     url: String,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Asked,
 }
 
 impl Server {
@@ -239,7 +243,10 @@ fn archives_are_unpacked_into_one_folder_and_not_fetched_twice() {
         .unwrap()
         .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
-    assert!(own.iter().all(|name| name.ends_with(".done")), "{own:?}");
+    assert!(
+        own.iter().all(|name| Path::new(name).extension().is_some_and(|e| e == "done")),
+        "{own:?}"
+    );
 }
 
 #[test]

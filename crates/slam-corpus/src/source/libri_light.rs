@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use slam_audio::Activity;
@@ -40,8 +41,10 @@ impl Source for LibriLight {
             );
             return Err(SourceError::Field { kind: "libri-light", message });
         }
-        let (lists, audio): (Vec<_>, Vec<_>) =
-            unit.files.into_iter().partition(|f| f.entry.name.ends_with(".json"));
+        let (lists, audio): (Vec<_>, Vec<_>) = unit
+            .files
+            .into_iter()
+            .partition(|f| Path::new(&f.entry.name).extension().is_some_and(|e| e == "json"));
         let lists: HashMap<String, UnitFile> =
             lists.into_iter().map(|f| (without_ending(&f.entry.name).to_owned(), f)).collect();
         let total = audio.len() as u64;

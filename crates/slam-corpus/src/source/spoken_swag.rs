@@ -37,9 +37,12 @@ impl Source for SpokenSwag {
                 Ok((columns.clone(), columns))
             },
             move |batch, columns| {
-                let optional = |name: &str| match columns.iter().any(|c| c == name) {
-                    true => batch.strings(name),
-                    false => Ok(vec![None; batch.len()]),
+                let optional = |name: &str| {
+                    if columns.iter().any(|c| c == name) {
+                        batch.strings(name)
+                    } else {
+                        Ok(vec![None; batch.len()])
+                    }
                 };
                 let speakers = optional("speaker")?;
                 let split = split.as_deref().unwrap_or_else(|| split_of(batch.name()));

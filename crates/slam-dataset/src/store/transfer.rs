@@ -104,14 +104,14 @@ impl Store {
         for some in wanted.chunks(AT_ONCE) {
             for (path, bytes) in some.iter().zip(self.small_objects(some)?) {
                 let Some(bytes) = bytes else { continue };
-                self.take_receipt(mirror, path, &bytes)?;
+                Self::take_receipt(mirror, path, &bytes)?;
                 found.push(path.clone());
             }
         }
         Ok(found)
     }
 
-    fn take_receipt(&self, mirror: &Path, relative: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    fn take_receipt(mirror: &Path, relative: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let target = mirror.join(relative);
         let Ok(receipt) = serde_json::from_slice::<Receipt>(bytes) else { return Ok(()) };
         if fs::read(&target).is_ok_and(|old| old == bytes) {

@@ -89,7 +89,7 @@ fn kind(name: &str) -> Kind {
         },
         "libri-light" => Kind {
             what: "Libri-Light recordings (size/speaker/book/*.flac)",
-            wanted: |name| is_audio(name) || name.ends_with(".json"),
+            wanted: |name| is_audio(name) || has_ending(name, &["json"]),
             // A recording, with its list of voice activity.
             group: |name| name.rsplit_once('.').map_or(name, |(stem, _)| stem),
             ..audio
@@ -142,7 +142,9 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
     let mut source = dataset.source.clone();
     if let Some(source) = source.as_object_mut() {
         // Where the files lie does not change what they hold.
-        OWN_FIELDS.iter().for_each(|field| drop(source.remove(*field)));
+        for field in OWN_FIELDS {
+            source.remove(field);
+        }
     }
     let wanted =
         |name: &str| (kind.wanted)(name) && chosen(name, subsets.as_deref(), kind.left_out);
@@ -176,7 +178,9 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
             _ => 1,
         };
         let mut files = ShardFiles { source: source.clone(), ..ShardFiles::default() };
-        groups.into_iter().for_each(|group| files.add(group));
+        for group in groups {
+            files.add(group);
+        }
         if parts == 1 {
             out.push(files);
         } else {
@@ -237,7 +241,7 @@ pub(crate) fn into_shards<T>(
     let (mut before, mut last) = (0, None);
     for (bytes, item) in sized {
         // An item belongs where its middle is; a shard that would be empty is none.
-        let place = (2 * before + bytes) * count / (2 * total);
+        let place = ((2 * before + bytes) * count / (2 * total)).min(count - 1);
         before += bytes;
         match shards.last_mut() {
             Some(shard) if last == Some(place) => shard.push(item),

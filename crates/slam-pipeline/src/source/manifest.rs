@@ -45,7 +45,9 @@ pub(super) fn shards(source: &Value, shard_bytes: u64) -> Result<Vec<ShardFiles>
     let entries = entries(&manifest)?;
     let distinct: BTreeSet<&Path> = entries.iter().map(|e| e.path.as_path()).collect();
     let mut uses: HashMap<&Path, u64> = HashMap::new();
-    entries.iter().for_each(|e| *uses.entry(&e.path).or_default() += 1);
+    for entry in &entries {
+        *uses.entry(&entry.path).or_default() += 1;
+    }
     let known: HashMap<&Path, (u64, Key)> = distinct
         .into_par_iter()
         .map(|path| {
@@ -178,9 +180,10 @@ fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, String> {
     {
         return Err(format!("it ends at {end} s, before its start at {start} s"));
     }
-    let id = text("id").unwrap_or_else(|| match (start, end) {
-        (None, None) => name.clone(),
-        _ => {
+    let id = text("id").unwrap_or_else(|| {
+        if let (None, None) = (start, end) {
+            name.clone()
+        } else {
             let end = end.map_or(String::new(), |e| e.to_string());
             format!("{name}@{}-{end}", start.unwrap_or(0.0))
         }

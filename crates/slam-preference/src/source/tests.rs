@@ -42,17 +42,17 @@ impl Root {
 
     fn units(&self, rows: &[UnitSequence], k: u32) -> Input {
         shard::write(&self.0.path().join("in.parquet"), rows, &info(k).to_metadata()).unwrap();
-        self.input("in.parquet")
+        Self::input("in.parquet")
     }
 
     fn file(&self, name: &str, text: &str) -> Input {
         let path = self.0.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
-        self.input(name)
+        Self::input(name)
     }
 
-    fn input(&self, name: &str) -> Input {
+    fn input(name: &str) -> Input {
         Input { path: name.into(), key: Key::of_bytes(name.as_bytes()) }
     }
 
@@ -231,7 +231,9 @@ impl Sampler for Dice {
 }
 
 fn open(folder: &Path, _: &TokeniserInfo, sampling: &Sampling) -> Result<Box<dyn Sampler>, String> {
-    assert!(folder.ends_with("model") && sampling.max_units == 12);
+    if !folder.ends_with("model") || sampling.max_units != 12 {
+        return Err(format!("{} was opened for {} units", folder.display(), sampling.max_units));
+    }
     Ok(Box::new(Dice))
 }
 

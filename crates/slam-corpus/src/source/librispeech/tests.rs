@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use serde_json::json;
+use std::path::Path;
 
 use crate::source::testing::{ids, run, tone, write};
 
@@ -15,7 +16,7 @@ fn the_public_layout_gives_splits_speakers_and_transcripts() {
         "LibriSpeech/train-clean-100/103/1240/103-1240.trans.txt",
         "stray.flac",
     ];
-    for name in names.iter().filter(|n| n.ends_with(".flac")) {
+    for name in names.iter().filter(|n| Path::new(n).extension().is_some_and(|e| e == "flac")) {
         write(dir.path(), name, &flac);
     }
     write(dir.path(), names[1], "84-121123-0000 GO DO YOU HEAR\n");

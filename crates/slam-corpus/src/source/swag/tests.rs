@@ -71,9 +71,8 @@ fn swags_gold_rows_are_pairs_of_the_right_and_a_wrong_ending() {
 
 #[test]
 fn the_seed_draws_endings_and_voices_and_parts_are_the_whole() {
-    let rows: String = (0..60)
-        .map(|i| format!("{i},v,1,s,Prompt {i}.,It,gold,w0.,w1.,w2.,w3.,{}\n", i % 4))
-        .collect();
+    let row = |i| format!("{i},v,1,s,Prompt {i}.,It,gold,w0.,w1.,w2.,w3.,{}\n", i % 4);
+    let rows = (0..60).map(row).collect::<Vec<_>>().concat();
     let text = format!("{}\n{rows}", SWAG.lines().next().unwrap());
     let source = |seed, voices_per_pair| Swag {
         speech: PairSpeech {

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 use crate::source::testing::{ids, parquet, run, text, try_run, wav, write};
 
@@ -39,7 +40,9 @@ fn a_pair_is_spoken_by_one_voice_and_parts_keep_pairs_whole() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path());
     let mut table = "prompt_text\tchosen_text\trejected_text\n".to_owned();
-    (0..9).for_each(|i| table.push_str(&format!("p{i}\tc{i}\tr{i}\n")));
+    for i in 0..9 {
+        writeln!(table, "p{i}\tc{i}\tr{i}").unwrap();
+    }
     write(dir.path(), "swag.tsv", table);
     let voices = ["af_heart", "am_fenrir", "bf_emma", "bm_george"];
     let source = json!({"kind": "tts", "engine": engine, "voices": voices});
