@@ -195,7 +195,15 @@ fn scores_are_those_of_each_sequence_alone() {
         let together = score::sequence_nlls(&decoder, &sequences).unwrap();
         for (sequence, score) in sequences.iter().zip(&together) {
             let alone = score::sequence_nlls(&decoder, &[sequence]).unwrap()[0];
-            assert_eq!(alone, *score, "{family}: {} tokens", sequence.len());
+            assert_eq!((alone.tokens, alone.ends), (score.tokens, score.ends));
+            // f32 products of another shape add in another order: some 1e-7 of a token's share. Padding that
+            // counted would show as whole nats.
+            let near = |a: f64, b: f64| (a - b).abs() <= 2e-6 * (1 + alone.tokens) as f64;
+            assert!(
+                near(alone.sum, score.sum) && near(alone.last, score.last),
+                "{family}, {} tokens: {alone:?} alone, {score:?} together",
+                sequence.len()
+            );
         }
         assert_eq!((together[0].tokens, together[0].sum), (0, 0.0));
     }
