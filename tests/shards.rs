@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use slam_tests::Said;
@@ -80,6 +80,21 @@ fn status_tells_done_missing_and_stale_why_and_who() {
     let said =
         done(&mut slam_tests::xtask(&["shards", "verify", "--data", data.to_str().unwrap()]));
     assert_eq!(said.stdout, "7 good, 0 bad\n");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_a_listing_quietly() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = Tiny::make(dir.path(), 5).unwrap();
+    let data = dir.path().join("data");
+    done(&mut tiny.command(&data, &["prepare-data", "--stage", "ingest"]));
+    let mut command = slam_tests::xtask(&["shards", "list", "--data"]);
+    command.arg(&data).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The reader is gone before the first line.
+    drop(child.stdout.take());
+    let said: Said = child.wait_with_output().unwrap().into();
+    assert_eq!((said.code, said.stderr.as_str()), (None, ""));
 }
 
 #[test]

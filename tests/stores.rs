@@ -142,7 +142,7 @@ fn shards_on_s3_are_those_of_a_local_run_and_any_mirror_goes_on_with_them() {
         said.stdout.contains("part-00002-of-00004") && said.stdout.contains("8 good, 1 bad"),
         "{said:?}"
     );
-    let said = command("three", &["shards", "rebuild", "tiny"]);
+    let said = command("three", &[&["shards", "rebuild", "tiny"][..], &limit].concat());
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), "1 shards remade\n"), "{said:?}");
     // Only its inputs came to this machine: one corpus shard and the centroids.
     let here = tree(&dir.path().join("three"));

@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGPIPE, SIGTERM, SIGUSR1};
 
 static CANCEL: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -23,4 +23,10 @@ pub(crate) fn listen() {
         let _ = signal_hook::flag::register(signal, seen);
         let _ = signal_hook::flag::register(signal, Arc::clone(flag));
     }
+}
+
+/// From here on the process ends quietly when nobody reads its output any more, as in `… | head`.
+pub(crate) fn end_with_reader() {
+    let always = Arc::new(AtomicBool::new(true));
+    let _ = signal_hook::flag::register_conditional_default(SIGPIPE, always);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use slam_pipeline::run::RunStep;
-use slam_pipeline::{Pipeline, Plan, RunFile};
+use slam_pipeline::{Pipeline, Plan, RunFile, StagePlan};
 
 use crate::exit::Failure;
 use crate::predict;
@@ -81,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let missing: Vec<_> = plan
         .stages
         .iter()
+        .filter(|s| reads(&file.pipeline, s))
         .flat_map(|s| s.pending(&file.data).into_iter().map(|i| &s.units[i].output))
         .collect();
     if let Some(first) = missing.first() {
@@ -104,6 +105,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         println!("nothing to do: the models and their scores are up to date");
     }
     Ok(())
+}
+
+/// Whether a run needs a stage's shards: pairs only for preference optimisation over them, suites only where
+/// it is scored on them.
+fn reads(pipeline: &Pipeline, stage: &StagePlan) -> bool {
+    let named =
+        |datasets: Option<&Vec<String>>| datasets.is_some_and(|d| d.contains(&stage.dataset));
+    match stage.stage {
+        "pair" => named(pipeline.dpo.as_ref().map(|t| &t.datasets)),
+        "benchmark" => named(pipeline.evaluate.as_ref().map(|e| &e.datasets)),
+        _ => true,
+    }
 }
 
 /// Puts another start in place of the pipeline's.

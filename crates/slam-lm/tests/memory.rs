@@ -31,9 +31,9 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, Option<u64>) {
     (result, reset.then_some(grown))
 }
 
-/// A checkpoint of 300 MB, written a tensor at a time.
+/// A checkpoint of 600 MB, many times its largest tensor, written a tensor at a time.
 fn write(folder: &Path) -> DecoderConfig {
-    let config = DecoderConfig::qwen2(502, 896, 4864, 5, 14, 2, 2048);
+    let config = DecoderConfig::qwen2(502, 896, 4864, 10, 14, 2, 2048);
     fs::write(folder.join("config.json"), config.to_json().to_string()).unwrap();
     let mut shapes = Vec::new();
     let mut tensor = |name: &str, shape: &[usize]| shapes.push((name.to_owned(), shape.to_vec()));
@@ -70,7 +70,7 @@ fn loading_holds_the_model_once_and_the_loss_never_all_logits() {
     let folder = tempfile::tempdir().unwrap();
     let config = write(folder.path());
     let size = fs::metadata(folder.path().join("model.safetensors")).unwrap().len();
-    assert!(size >= 300_000_000, "{size}");
+    assert!(size >= 590_000_000, "{size}");
     let (model, grown) = peak(|| Decoder::load(folder.path(), &Device::flex()).unwrap());
     assert_eq!(model.config(), &config);
     if let Some(grown) = grown {

@@ -13,6 +13,7 @@ use slam_pipeline::select::Choice;
 use slam_pipeline::{Pipeline, Plan, indices};
 
 use crate::exit::Failure;
+use crate::interrupt;
 use crate::prepare_data::{Common, pipeline_path, select};
 use crate::root::{Data, Root};
 use crate::run::{self, Redo};
@@ -78,6 +79,9 @@ struct Planned {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let root = Root::of(&arguments.data)?;
+    if !matches!(arguments.command, Command::Rebuild { .. }) {
+        interrupt::end_with_reader();
+    }
     match &arguments.command {
         Command::List { dataset } => {
             learn(&root)?;
