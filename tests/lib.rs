@@ -33,7 +33,15 @@ fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let features = features().map(|f| format!("slam-worker/{f}")).collect::<Vec<_>>().join(",");
-        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // Build scripts that watch what cargo tells of this test's package would run again.
+        for (name, _) in env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&*name);
+            }
+        }
+        let status = command
             .args(["build", "--release", "--quiet", "-p", "xtask", "-p", "slam-worker"])
             .args(["-p", "slam-speak", "--features", &features])
             .current_dir(workspace())

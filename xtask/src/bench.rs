@@ -181,7 +181,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     });
     let start = |words: &[OsString]| {
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(&options.arguments).env(FOLDER, &folder);
+        worker::outside_cargo(&mut command)
+            .args(&words[1..])
+            .args(&options.arguments)
+            .env(FOLDER, &folder);
         // Our programs run as the commands run the worker; others don't know these variables.
         for (name, value) in ALLOCATOR {
             if env::var_os(name).is_none() {
@@ -196,7 +199,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !target.features.is_empty() {
         ours.extend(["--features", target.features].map(Into::into));
     }
-    let status = Command::new(&ours[0])
+    let mut build = Command::new(&ours[0]);
+    let status = worker::outside_cargo(&mut build)
         .args(&ours[1..])
         .arg("--no-run")
         .current_dir(worker::workspace())

@@ -27,7 +27,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(worker::workspace()).args(["test", "--release"]);
+    worker::outside_cargo(&mut command)
+        .current_dir(worker::workspace())
+        .args(["test", "--release"]);
     let packages = ["-p", "--package", "--workspace"];
     if !arguments.arguments.iter().any(|a| packages.contains(&a.as_str())) {
         command.arg("--workspace");

@@ -56,10 +56,22 @@ fn features_of(devices: &str, nvidia: bool, extra: &str) -> Vec<String> {
     features
 }
 
+/// Takes away what `cargo run` tells its program of the package: build scripts that watch these variables
+/// (ring's does) would run again, and all above them be compiled again.
+pub(crate) fn outside_cargo(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command
+}
+
 fn build(package: &str, features: &[String]) -> anyhow::Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command
+    outside_cargo(&mut command)
         .current_dir(workspace())
         .args(["build", "--release", "--quiet", "--package", package])
         .stdin(Stdio::null());
