@@ -180,7 +180,7 @@ fn a_spoken_prompt_is_continued_and_the_seed_decides() {
         "--data",
         path(&data),
         "--set",
-        "tokeniser.features.deltas=0",
+        "tokeniser.features.filters=30",
     ])
     .unwrap();
     assert_eq!(said.code, Some(1), "{}", said.stderr);

@@ -105,6 +105,28 @@ proptest! {
     }
 }
 
+/// A writer's Arrow schema of nonsense, and a column at a negative offset, make the Parquet reader panic.
+#[test]
+fn footers_that_break_the_parquet_reader_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    shard::write(&path, &[UnitSequence::default()], &BTreeMap::new()).unwrap();
+    let good = fs::read(&path).unwrap();
+    let footer = good.len()
+        - 8
+        - u32::from_le_bytes(good[good.len() - 8..][..4].try_into().unwrap()) as usize;
+    let mut refused = 0;
+    for at in footer..good.len() {
+        for bit in [1, 16, 128] {
+            let mut bad = good.clone();
+            bad[at] ^= bit;
+            fs::write(&path, &bad).unwrap();
+            refused += usize::from(shard::read::<UnitSequence>(&path).is_err());
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
 #[test]
 fn a_shard_of_another_dataset_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,11 +8,10 @@ use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::errors::ParquetError;
 use serde_json::{Map, Value, json};
 
 use super::ShardError;
+use super::batches::{self, Batches};
 
 /// A shard's shape and some of its rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +36,7 @@ pub fn excerpt(path: &Path, first: usize, count: usize) -> Result<Excerpt, Shard
     let file =
         File::open(path).map_err(|source| ShardError::Open { path: path.to_owned(), source })?;
     let broken = |source| ShardError::Broken { path: path.to_owned(), source };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+    let builder = batches::open(file).map_err(broken)?;
     let schema = builder.schema().clone();
     let parquet = builder.metadata().clone();
     let number = |n: i64| u64::try_from(n).unwrap_or_default();
@@ -63,9 +62,9 @@ pub fn excerpt(path: &Path, first: usize, count: usize) -> Result<Excerpt, Shard
             .collect(),
         rows: Vec::new(),
     };
-    let batches = builder.with_offset(first).with_limit(count).build().map_err(broken)?;
+    let batches = Batches::of(builder.with_offset(first).with_limit(count)).map_err(broken)?;
     for batch in batches {
-        let batch = batch.map_err(|e| broken(ParquetError::ArrowError(e.to_string())))?;
+        let batch = batch.map_err(broken)?;
         excerpt.rows.extend((0..batch.num_rows()).map(|i| row(&batch, i)));
     }
     Ok(excerpt)

@@ -2,6 +2,7 @@
 //!
 //! The bytes of a shard are a function of its rows and metadata alone: no clock, no map order.
 
+pub mod batches;
 mod json;
 mod reader;
 mod writer;

@@ -4,9 +4,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::vec;
 
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
-
+use super::batches::{self, Batches};
 use super::{Row, ShardError};
 
 /// Rows decoded at once; bounds the reader's memory together with the row group's size.
@@ -17,7 +15,7 @@ pub struct ShardReader<T: Row> {
     path: PathBuf,
     metadata: BTreeMap<String, String>,
     num_rows: u64,
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     current: vec::IntoIter<T>,
     next_row: u64,
     failed: bool,
@@ -33,7 +31,7 @@ impl<T: Row> ShardReader<T> {
         let file = File::open(path)
             .map_err(|source| ShardError::Open { path: path.to_owned(), source })?;
         let broken = |source| ShardError::Broken { path: path.to_owned(), source };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+        let builder = batches::open(file).map_err(broken)?;
         let file_metadata = builder.metadata().file_metadata();
         let metadata = file_metadata
             .key_value_metadata()
@@ -42,7 +40,7 @@ impl<T: Row> ShardReader<T> {
             .filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?)))
             .collect();
         let num_rows = u64::try_from(file_metadata.num_rows()).unwrap_or_default();
-        let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(broken)?;
+        let batches = Batches::of(builder.with_batch_size(BATCH_ROWS)).map_err(broken)?;
         Ok(Self {
             path: path.to_owned(),
             metadata,
@@ -85,10 +83,7 @@ impl<T: Row> Iterator for ShardReader<T> {
                     dataset: T::DATASET,
                     message,
                 }),
-                Err(e) => Err(ShardError::Broken {
-                    path: self.path.clone(),
-                    source: ParquetError::ArrowError(e.to_string()),
-                }),
+                Err(source) => Err(ShardError::Broken { path: self.path.clone(), source }),
             };
             match result {
                 Ok(rows) => self.current = rows.into_iter(),

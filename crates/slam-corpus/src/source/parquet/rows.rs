@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use slam_dataset::arrow::datatypes::Schema;
 use slam_dataset::parquet::arrow::ProjectionMask;
-use slam_dataset::parquet::arrow::arrow_reader::{
-    ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use slam_dataset::shard::batches::{self, Batches};
 
 use super::Batch;
 use crate::source::{Item, Items, Refused, SourceError, UnitFile, UnitFiles};
@@ -72,7 +70,7 @@ pub(in crate::source) fn read<C: Send + 'static>(
 
 struct Opened<C> {
     name: String,
-    reader: ParquetRecordBatchReader,
+    reader: Batches,
     /// The next batch's first row in the file.
     row: u64,
     /// Rows of this unit's part.
@@ -87,7 +85,7 @@ fn open<C>(
 ) -> Result<Result<Opened<C>, String>, SourceError> {
     let read = |source| SourceError::Read { path: file.path.clone(), source };
     let opened = File::open(&file.path).map_err(read)?;
-    let builder = match ParquetRecordBatchReaderBuilder::try_new(opened) {
+    let builder = match batches::open(opened) {
         Ok(builder) => builder,
         Err(e) => return Ok(Err(format!("not a readable Parquet file: {e}; fetch it again"))),
     };
@@ -99,13 +97,12 @@ fn open<C>(
     let (first, end) = (at(i).unwrap_or(rows), at(i + 1).unwrap_or(rows));
     let mask =
         ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
-    let reader = builder
+    let builder = builder
         .with_projection(mask)
         .with_batch_size(BATCH_ROWS)
         .with_offset(first as usize)
-        .with_limit((end - first) as usize)
-        .build();
-    Ok(match reader {
+        .with_limit((end - first) as usize);
+    Ok(match Batches::of(builder) {
         Ok(reader) => Ok(Opened {
             name: file.entry.name.clone(),
             reader,
