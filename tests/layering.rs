@@ -141,8 +141,7 @@ fn features(selection: &[&str]) -> BTreeSet<String> {
         .unwrap()
         .lines()
         .map(|l| l.replace(" (*)", "").replace(" (proc-macro)", ""))
-        // Workspace members are cheap to build twice; what they share is not.
-        .filter(|l| !l.contains("(/") && !l.is_empty())
+        .filter(|l| !l.is_empty())
         .collect()
 }
 

@@ -75,8 +75,6 @@ struct Target {
     name: &'static str,
     package: &'static str,
     bench: &'static str,
-    /// Cargo features of the package.
-    features: &'static str,
     /// The script, relative to the workspace. With `--prepare` it makes the input of both programs.
     peer: &'static str,
 }
@@ -85,7 +83,6 @@ const INGEST: Target = Target {
     name: "ingest",
     package: "slam-corpus",
     bench: "ingest",
-    features: "",
     peer: "crates/slam-corpus/benches/ingest_peer.py",
 };
 
@@ -93,7 +90,6 @@ const UNITS: Target = Target {
     name: "units",
     package: "slam-units",
     bench: "units",
-    features: "",
     peer: "crates/slam-units/benches/units_peer.py",
 };
 
@@ -101,7 +97,6 @@ const TRAIN: Target = Target {
     name: "train",
     package: "slam-train",
     bench: "train",
-    features: "",
     peer: "crates/slam-train/benches/train_peer.py",
 };
 
@@ -109,7 +104,6 @@ const MODEL: Target = Target {
     name: "model",
     package: "slam-lm",
     bench: "model",
-    features: "",
     peer: "crates/slam-lm/benches/model_peer.py",
 };
 
@@ -117,7 +111,6 @@ const GENERATE: Target = Target {
     name: "generate",
     package: "slam-lm",
     bench: "generate",
-    features: "",
     peer: "crates/slam-lm/benches/generate_peer.py",
 };
 
@@ -125,7 +118,6 @@ const EVALUATE: Target = Target {
     name: "evaluate",
     package: "slam-eval",
     bench: "evaluate",
-    features: "",
     peer: "crates/slam-eval/benches/evaluate_peer.py",
 };
 
@@ -133,7 +125,6 @@ const RESAMPLE: Target = Target {
     name: "resample",
     package: "slam-audio",
     bench: "stages",
-    features: "",
     peer: "crates/slam-audio/benches/resample_peer.py",
 };
 
@@ -196,8 +187,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut ours: Vec<OsString> = vec![cargo];
     ours.extend(["bench", "-p", target.package, "--bench", target.bench].map(Into::into));
-    if !target.features.is_empty() {
-        ours.extend(["--features", target.features].map(Into::into));
+    // The features of one build for all come in with the worker, whose package has no such bench.
+    let asked = worker::features("cpu");
+    if !asked.is_empty() {
+        let features: Vec<String> =
+            asked.iter().map(|f| format!("{}/{f}", worker::PACKAGE)).collect();
+        ours.extend(["-p", worker::PACKAGE, "--features"].map(Into::into));
+        ours.push(features.join(",").into());
     }
     let mut build = Command::new(&ours[0]);
     let status = worker::outside_cargo(&mut build)

@@ -16,6 +16,9 @@ const WORKER: &str = "SLAM_WORKER";
 /// A ready text-to-speech program of the demo.
 const SPEAK: &str = "SLAM_SPEAK";
 
+/// The worker's package.
+pub(crate) const PACKAGE: &str = "slam-worker";
+
 /// Features of the worker beside those that the machine needs, e.g. `cuda,wgpu`: one build for all.
 pub(crate) const FEATURES: &str = "SLAM_FEATURES";
 
@@ -134,7 +137,7 @@ fn slam(device: &str) -> anyhow::Result<PathBuf> {
     if let Some(path) = ready(WORKER)? {
         return Ok(path);
     }
-    build("slam-worker", &features(device))?;
+    build(PACKAGE, &features(device))?;
     Ok(target().join("slam"))
 }
 

