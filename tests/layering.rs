@@ -150,7 +150,9 @@ fn the_worker_and_the_tests_share_every_compiled_dependency() {
     let workspace = features(&["--workspace", "-e", "normal,build,dev"]);
     for package in ["slam-worker", "slam-nn", "slam-units"] {
         let alone = features(&["-p", package, "-e", "normal,build"]);
-        let different: Vec<_> = alone.difference(&workspace).collect();
+        // The workspace's own crates are built twice in a minute; what they share is not.
+        let shared = |l: &&String| !l.contains("(/");
+        let different: Vec<_> = alone.difference(&workspace).filter(shared).collect();
         assert!(
             different.is_empty(),
             "-p {package} resolves other features than the workspace; add them to workspace-hack: {different:?}"
@@ -159,7 +161,7 @@ fn the_worker_and_the_tests_share_every_compiled_dependency() {
 }
 
 #[test]
-fn with_every_device_they_still_share_it() {
+fn with_every_device_they_share_the_workspaces_crates_too() {
     let devices = "slam-worker/cuda,slam-worker/wgpu";
     let workspace = features(&["--workspace", "--features", devices, "-e", "normal,build,dev"]);
     let programs = ["-p", "xtask", "-p", "slam-worker", "-p", "slam-speak", "--features", devices];

@@ -144,6 +144,7 @@ fn fetch(
     let file = |file: &RemoteFile| {
         json!({
             "url": file.url, "sha256": file.sha256.get(), "unpack": file.unpack, "strip": file.strip,
+            "only": file.only,
         })
     };
     let files: Vec<_> = manifest.files.iter().map(file).collect();

@@ -1,12 +1,13 @@
 //! Decoding of any audio file into mono samples, by content and not by name, block by block.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use crate::compressed::Compressed;
+use crate::pcm::{Opened, Pcm};
 use crate::resample::ResampleError;
-use crate::wav::{self, Opened, Wav};
+use crate::{sphere, wav};
 
 /// Decoded speech.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +28,7 @@ pub enum AudioError {
     Io(#[from] io::Error),
     /// No known format.
     #[error(
-        "not an audio file of a known format (WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, AAC, M4A): {0}"
+        "not an audio file of a known format (WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, AAC, M4A, NIST SPHERE): {0}"
     )]
     Format(String),
     /// A known format without a track that can be decoded.
@@ -117,9 +118,17 @@ pub struct Decoder {
 }
 
 enum Inner {
-    File(Wav<BufReader<File>>),
-    Memory(Wav<Cursor<Vec<u8>>>),
+    File(Pcm<BufReader<File>>),
+    Memory(Pcm<Cursor<Vec<u8>>>),
     Compressed(Box<Compressed>),
+}
+
+/// Reads the header of what may hold uncompressed samples.
+fn uncompressed<R: Read + Seek>(reader: R) -> Result<Opened<R>, AudioError> {
+    match wav::open(reader)? {
+        Opened::Other(reader) => sphere::open(reader),
+        opened => Ok(opened),
+    }
 }
 
 impl Decoder {
@@ -128,8 +137,8 @@ impl Decoder {
     /// # Errors
     /// If it cannot be opened, is no audio of a known format, or has no track that can be decoded.
     pub fn open(path: &Path) -> Result<Self, AudioError> {
-        Ok(Self::of(match wav::open(BufReader::with_capacity(1 << 16, File::open(path)?))? {
-            Opened::Wav(wav) => Inner::File(wav),
+        Ok(Self::of(match uncompressed(BufReader::with_capacity(1 << 16, File::open(path)?))? {
+            Opened::Pcm(pcm) => Inner::File(pcm),
             Opened::Other(reader) => {
                 Inner::Compressed(Box::new(Compressed::open(Box::new(reader.into_inner()))?))
             }
@@ -141,8 +150,8 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::open`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, AudioError> {
-        Ok(Self::of(match wav::open(Cursor::new(bytes))? {
-            Opened::Wav(wav) => Inner::Memory(wav),
+        Ok(Self::of(match uncompressed(Cursor::new(bytes))? {
+            Opened::Pcm(pcm) => Inner::Memory(pcm),
             Opened::Other(reader) => {
                 Inner::Compressed(Box::new(Compressed::open(Box::new(reader))?))
             }
@@ -156,8 +165,8 @@ impl Decoder {
     /// The sampling rate in Hz, as the file states it.
     pub fn rate_hz(&self) -> u32 {
         match &self.inner {
-            Inner::File(wav) => wav.rate_hz,
-            Inner::Memory(wav) => wav.rate_hz,
+            Inner::File(pcm) => pcm.rate_hz,
+            Inner::Memory(pcm) => pcm.rate_hz,
             Inner::Compressed(c) => c.rate_hz,
         }
     }
@@ -173,8 +182,8 @@ impl Decoder {
         let before = out.len();
         let warnings = &mut self.warnings;
         let more = match &mut self.inner {
-            Inner::File(wav) => wav.read(warnings, out)?,
-            Inner::Memory(wav) => wav.read(warnings, out)?,
+            Inner::File(pcm) => pcm.read(warnings, out)?,
+            Inner::Memory(pcm) => pcm.read(warnings, out)?,
             Inner::Compressed(c) => c.read(warnings, out),
         };
         self.any |= out.len() > before;

@@ -17,8 +17,10 @@ mod compressed;
 mod cut;
 mod decode;
 pub mod flac;
+mod pcm;
 mod pieces;
 mod resample;
+mod sphere;
 mod wav;
 
 pub use cut::{Activity, Cutter, Piece};

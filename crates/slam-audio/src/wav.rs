@@ -1,63 +1,15 @@
-//! WAV files as a stream: RIFF, and RF64 or BW64 beyond 4 GiB, with integer, float and companded samples.
+//! WAV headers: RIFF, and RF64 or BW64 beyond 4 GiB.
 //!
 //! Lengths in headers are often wrong: programs that write into a pipe leave 0 or 2³²−1 there, copies break
 //! off, and strangers may say anything. Here a length only ever limits how much is read.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::decode::{AudioError, Warnings, mix};
+use crate::decode::AudioError;
+use crate::pcm::{Encoding, Format, MAX_CHANNELS, Opened, Pcm};
 
-/// Sample frames of a block.
-const BLOCK: usize = 8192;
-/// No recording has more; each costs `BLOCK` samples of memory.
-const MAX_CHANNELS: u16 = 256;
 /// The longest format chunk that means anything to us.
 const MAX_FORMAT: u64 = 40;
-
-/// How a sample is stored.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Encoding {
-    U8,
-    I16,
-    I24,
-    I32,
-    F32,
-    F64,
-    ALaw,
-    MuLaw,
-}
-
-impl Encoding {
-    fn bytes(self) -> usize {
-        match self {
-            Self::U8 | Self::ALaw | Self::MuLaw => 1,
-            Self::I16 => 2,
-            Self::I24 => 3,
-            Self::I32 | Self::F32 => 4,
-            Self::F64 => 8,
-        }
-    }
-}
-
-/// A WAV file that is being read.
-pub(crate) struct Wav<R> {
-    reader: R,
-    pub(crate) rate_hz: u32,
-    channels: usize,
-    encoding: Encoding,
-    /// Bytes of sound that the header promises; `None` where it does not say.
-    left: Option<u64>,
-    bytes: Vec<u8>,
-    samples: Vec<f32>,
-}
-
-/// What a header can turn out to be.
-pub(crate) enum Opened<R> {
-    /// A file to read here.
-    Wav(Wav<R>),
-    /// No WAV file, or one of an encoding that is left to others (ADPCM); the reader is at its start again.
-    Other(R),
-}
 
 /// Reads the header of what may be a WAV file.
 pub(crate) fn open<R: Read + Seek>(mut reader: R) -> Result<Opened<R>, AudioError> {
@@ -118,15 +70,8 @@ pub(crate) fn open<R: Read + Seek>(mut reader: R) -> Result<Opened<R>, AudioErro
                     reader.seek(SeekFrom::Start(0))?;
                     return Ok(Opened::Other(reader));
                 };
-                return Ok(Opened::Wav(Wav {
-                    reader,
-                    rate_hz,
-                    channels: usize::from(channels),
-                    encoding,
-                    left,
-                    bytes: Vec::new(),
-                    samples: Vec::new(),
-                }));
+                let format = Format { rate_hz, channels, encoding, bytes: left };
+                return Ok(Opened::Pcm(Pcm::new(reader, format)));
             }
             _ => reader.seek_relative(padded as i64)?,
         }
@@ -163,82 +108,4 @@ fn parse_format(body: &[u8]) -> Result<Option<(u32, u16, Encoding)>, AudioError>
         return Err(AudioError::Track(format!("a WAV file of {channels} channels")));
     }
     Ok(Some((rate_hz, channels, encoding)))
-}
-
-impl<R: Read> Wav<R> {
-    /// Appends the next block as mono samples; `false` at the end.
-    pub(crate) fn read(
-        &mut self,
-        warnings: &mut Warnings,
-        out: &mut Vec<f32>,
-    ) -> Result<bool, AudioError> {
-        let frame = self.encoding.bytes() * self.channels;
-        let wanted =
-            self.left.map_or((BLOCK * frame) as u64, |left| left.min((BLOCK * frame) as u64));
-        self.bytes.clear();
-        (&mut self.reader).take(wanted).read_to_end(&mut self.bytes)?;
-        let got = self.bytes.len() as u64;
-        let over = self.bytes.len() % frame;
-        if over > 0 {
-            warnings.add("the file ends within a sample frame");
-        }
-        if let Some(left) = &mut self.left {
-            *left -= got;
-            if got < wanted {
-                warnings.add("the file ends before the length in its header");
-                *left = 0;
-            }
-        }
-        self.samples.clear();
-        let whole = &self.bytes[..self.bytes.len() - over];
-        convert(self.encoding, whole, &mut self.samples);
-        mix(&self.samples, self.channels, warnings, out);
-        Ok(got == wanted && self.left != Some(0))
-    }
-}
-
-fn convert(encoding: Encoding, bytes: &[u8], out: &mut Vec<f32>) {
-    const I32: f32 = 1.0 / 2_147_483_648.0;
-    match encoding {
-        Encoding::U8 => out.extend(bytes.iter().map(|&b| (f32::from(b) - 128.0) / 128.0)),
-        Encoding::I16 => {
-            out.extend(
-                bytes.as_chunks().0.iter().map(|&b| f32::from(i16::from_le_bytes(b)) / 32_768.0),
-            );
-        }
-        Encoding::I24 => out.extend(
-            bytes
-                .as_chunks::<3>()
-                .0
-                .iter()
-                .map(|&[a, b, c]| i32::from_le_bytes([0, a, b, c]) as f32 * I32),
-        ),
-        Encoding::I32 => {
-            out.extend(bytes.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b) as f32 * I32));
-        }
-        Encoding::F32 => out.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-        Encoding::F64 => {
-            out.extend(bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32));
-        }
-        Encoding::ALaw => out.extend(bytes.iter().map(|&b| f32::from(a_law(b)) / 32_768.0)),
-        Encoding::MuLaw => out.extend(bytes.iter().map(|&b| f32::from(mu_law(b)) / 32_768.0)),
-    }
-}
-
-/// µ-law (ITU-T G.711) as 16 bits: the complement of sign, three bits of exponent, four of mantissa.
-fn mu_law(byte: u8) -> i16 {
-    let code = !byte;
-    let magnitude = ((i16::from(code & 0x0F) << 3) + 0x84) << (code >> 4 & 7);
-    if code & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude }
-}
-
-/// A-law (ITU-T G.711) as 16 bits: every other bit is inverted.
-fn a_law(byte: u8) -> i16 {
-    let code = byte ^ 0x55;
-    let mantissa = i16::from(code & 0x0F) << 4;
-    let magnitude = match code >> 4 & 7 {
-        0 => mantissa + 8,
-        exponent => (mantissa + 0x108) << (exponent - 1),
-    };
-    if code & 0x80 == 0 { -magnitude } else { magnitude }
 }

@@ -50,6 +50,9 @@ pub struct RemoteFile {
     /// Folders at the start of an archive's names that are left out.
     #[serde(default)]
     pub strip: usize,
+    /// The folder of an archive outside of which nothing is unpacked; all of it where empty.
+    #[serde(default)]
+    pub only: String,
 }
 
 /// A data-set repository of the hub.
@@ -229,7 +232,7 @@ fn remote_file(
         fetched.bytes += client.download(&asked, &target, watch)?;
     }
     if let Some(form) = file.unpack {
-        archive::unpack(&target, form, file.strip, folder, watch)?;
+        archive::unpack(&target, form, file, folder, watch)?;
         fs::write(&done, file.url.as_bytes()).map_err(disk(&done))?;
         fs::remove_file(&target).map_err(disk(&target))?;
     }

@@ -95,6 +95,9 @@ pub struct RemoteFile {
     /// Folders at the start of an archive's names that are left out.
     #[serde(default)]
     pub strip: usize,
+    /// The folder of an archive outside of which nothing is unpacked; all of it where empty.
+    #[serde(default)]
+    pub only: String,
 }
 
 /// Forms of archive.
@@ -205,15 +208,16 @@ impl DataManifest {
         for file in &self.files {
             let checksum = file.sha256.get().map_or_else(String::new, |s| format!(", sha256 {s}"));
             let then = match file.unpack {
-                Some(_) if file.strip > 0 => {
-                    format!(
-                        "tar -xf {} --strip-components={} -C {}",
-                        base_name(&file.url),
-                        file.strip,
-                        folder.display()
-                    )
+                Some(_) => {
+                    let strip = match file.strip {
+                        0 => String::new(),
+                        n => format!(" --strip-components={n}"),
+                    };
+                    let name = base_name(&file.url);
+                    let tar =
+                        format!("tar -xf {name}{strip} -C {} {}", folder.display(), file.only);
+                    tar.trim_end().to_owned()
                 }
-                Some(_) => format!("tar -xf {} -C {}", base_name(&file.url), folder.display()),
                 None => format!("put it into {}", folder.display()),
             };
             lines.push(format!("download {}{checksum}; then {then}", file.url));

@@ -13,8 +13,8 @@ use slam_dataset::Key;
 use slam_dataset::work::Input;
 
 /// File name endings that are taken for audio; what a file really is, the decoder finds out.
-const EXTENSIONS: [&str; 11] =
-    ["wav", "flac", "mp3", "ogg", "oga", "opus", "aif", "aiff", "aifc", "m4a", "aac"];
+const EXTENSIONS: [&str; 12] =
+    ["wav", "flac", "mp3", "ogg", "oga", "opus", "aif", "aiff", "aifc", "m4a", "aac", "sph"];
 
 pub(crate) use kinds::into_shards;
 pub use kinds::{ShardFiles, UNITS, shards};

@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use tar::EntryType;
 
-use super::{FetchError, OWN_FOLDER, Watch, disk, safe};
+use super::{FetchError, OWN_FOLDER, RemoteFile, Watch, disk, safe};
 
 /// Forms of archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -21,11 +21,11 @@ pub enum Archive {
     TarGz,
 }
 
-/// Unpacks files and folders of an archive into `folder`, without the first `strip` folders of their names.
+/// Unpacks those files and folders of an archive that `file` asks for into `folder`.
 pub(super) fn unpack(
     path: &Path,
     form: Archive,
-    strip: usize,
+    file: &RemoteFile,
     folder: &Path,
     watch: &Watch<'_>,
 ) -> Result<(), FetchError> {
@@ -34,10 +34,10 @@ pub(super) fn unpack(
         fs::remove_dir_all(&staging).map_err(disk(&staging))?;
     }
     fs::create_dir_all(&staging).map_err(disk(&staging))?;
-    let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(disk(path))?);
+    let bytes = BufReader::with_capacity(1 << 20, File::open(path).map_err(disk(path))?);
     let reader: Box<dyn Read> = match form {
-        Archive::Tar => Box::new(file),
-        Archive::TarGz => Box::new(MultiGzDecoder::new(file)),
+        Archive::Tar => Box::new(bytes),
+        Archive::TarGz => Box::new(MultiGzDecoder::new(bytes)),
     };
     let broken = |e: std::io::Error| FetchError::Archive {
         path: path.to_owned(),
@@ -49,8 +49,9 @@ pub(super) fn unpack(
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let inside = safe(&entry.path().map_err(broken)?.to_string_lossy())?;
-        let inside: PathBuf = inside.components().skip(strip).collect();
-        if inside.as_os_str().is_empty() {
+        let asked = inside.starts_with(&file.only);
+        let inside: PathBuf = inside.components().skip(file.strip).collect();
+        if !asked || inside.as_os_str().is_empty() {
             continue;
         }
         let target = staging.join(&inside);
@@ -72,7 +73,10 @@ pub(super) fn unpack(
         watch.report(&format!("{name}, unpacked"), unpacked, None)?;
     }
     if unpacked == 0 {
-        let message = format!("no file is in it below {strip} folders");
+        let message = match &*file.only {
+            "" => format!("no file is in it below {} folders", file.strip),
+            only => format!("no file is in its folder {only}"),
+        };
         return Err(FetchError::Archive { path: path.to_owned(), message });
     }
     merge(&staging, folder)?;

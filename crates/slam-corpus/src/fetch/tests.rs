@@ -128,7 +128,7 @@ fn run(request: &FetchRequest, hub: &HubSettings) -> Result<Fetched, FetchError>
 }
 
 fn file_of(url: String, sha256: Option<String>) -> RemoteFile {
-    RemoteFile { url, sha256, unpack: None, strip: 0 }
+    RemoteFile { url, sha256, unpack: None, strip: 0, only: String::new() }
 }
 
 /// Bytes that differ from place to place.
@@ -247,6 +247,27 @@ fn archives_are_unpacked_into_one_folder_and_not_fetched_twice() {
         own.iter().all(|name| Path::new(name).extension().is_some_and(|e| e == "done")),
         "{own:?}"
     );
+}
+
+#[test]
+fn of_an_archive_only_the_folder_that_is_asked_for_is_unpacked() {
+    let bytes = tar(&[("TED/data/sph/a.sph", b"a"), ("TED/legacy/sph/a.sph", b"b")]);
+    let server = Server::start(BTreeMap::from([("/ted.tar".to_owned(), page(bytes))]));
+    let dir = tempfile::tempdir().unwrap();
+    let file = |only: &str| RemoteFile {
+        unpack: Some(Archive::Tar),
+        strip: 2,
+        only: only.into(),
+        ..file_of(format!("{}/ted.tar", server.url), None)
+    };
+    let mut request =
+        FetchRequest { folder: dir.path().join("T"), files: vec![file("TED/dat")], hub: None };
+    let hub = settings(&server.url, dir.path());
+    let error = run(&request, &hub).unwrap_err().to_string();
+    assert!(error.contains("no file is in its folder TED/dat"), "{error}");
+    request.files = vec![file("TED/data")];
+    run(&request, &hub).unwrap();
+    assert_eq!(fs::read_to_string(request.folder.join("sph/a.sph")).unwrap(), "a");
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! Uncompressed samples as a stream, whatever header told of them.
+
+use std::io::Read;
+
+use crate::decode::{AudioError, Warnings, mix};
+
+/// Sample frames of a block.
+const BLOCK: usize = 8192;
+/// No recording has more; each costs `BLOCK` samples of memory.
+pub(crate) const MAX_CHANNELS: u16 = 256;
+
+/// How a sample is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Encoding {
+    U8,
+    I16,
+    I16BigEndian,
+    I24,
+    I32,
+    F32,
+    F64,
+    ALaw,
+    MuLaw,
+}
+
+impl Encoding {
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::U8 | Self::ALaw | Self::MuLaw => 1,
+            Self::I16 | Self::I16BigEndian => 2,
+            Self::I24 => 3,
+            Self::I32 | Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+}
+
+/// What a header says of the samples behind it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Format {
+    pub(crate) rate_hz: u32,
+    /// 1 to [`MAX_CHANNELS`].
+    pub(crate) channels: u16,
+    pub(crate) encoding: Encoding,
+    /// Bytes of sound; `None` where the header does not say.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// A file of such samples that is being read.
+pub(crate) struct Pcm<R> {
+    reader: R,
+    pub(crate) rate_hz: u32,
+    format: Format,
+    bytes: Vec<u8>,
+    samples: Vec<f32>,
+}
+
+/// What a header can turn out to be.
+pub(crate) enum Opened<R> {
+    /// Samples to read here.
+    Pcm(Pcm<R>),
+    /// Another file, or an encoding that is left to others (ADPCM); the reader is at its start again.
+    Other(R),
+}
+
+impl<R: Read> Pcm<R> {
+    /// A reader that stands at the first sample.
+    pub(crate) fn new(reader: R, format: Format) -> Self {
+        let rate_hz = format.rate_hz;
+        Self { reader, rate_hz, format, bytes: Vec::new(), samples: Vec::new() }
+    }
+
+    /// Appends the next block as mono samples; `false` at the end.
+    pub(crate) fn read(
+        &mut self,
+        warnings: &mut Warnings,
+        out: &mut Vec<f32>,
+    ) -> Result<bool, AudioError> {
+        let Format { channels, encoding, .. } = self.format;
+        let channels = usize::from(channels);
+        let frame = encoding.bytes() * channels;
+        let block = (BLOCK * frame) as u64;
+        let wanted = self.format.bytes.map_or(block, |left| left.min(block));
+        self.bytes.clear();
+        (&mut self.reader).take(wanted).read_to_end(&mut self.bytes)?;
+        let got = self.bytes.len() as u64;
+        let over = self.bytes.len() % frame;
+        if over > 0 {
+            warnings.add("the file ends within a sample frame");
+        }
+        if let Some(left) = &mut self.format.bytes {
+            *left -= got;
+            if got < wanted {
+                warnings.add("the file ends before the length in its header");
+                *left = 0;
+            }
+        }
+        self.samples.clear();
+        let whole = &self.bytes[..self.bytes.len() - over];
+        convert(encoding, whole, &mut self.samples);
+        mix(&self.samples, channels, warnings, out);
+        Ok(got == wanted && self.format.bytes != Some(0))
+    }
+}
+
+fn convert(encoding: Encoding, bytes: &[u8], out: &mut Vec<f32>) {
+    const I32: f32 = 1.0 / 2_147_483_648.0;
+    match encoding {
+        Encoding::U8 => out.extend(bytes.iter().map(|&b| (f32::from(b) - 128.0) / 128.0)),
+        Encoding::I16 => {
+            out.extend(
+                bytes.as_chunks().0.iter().map(|&b| f32::from(i16::from_le_bytes(b)) / 32_768.0),
+            );
+        }
+        Encoding::I16BigEndian => {
+            out.extend(
+                bytes.as_chunks().0.iter().map(|&b| f32::from(i16::from_be_bytes(b)) / 32_768.0),
+            );
+        }
+        Encoding::I24 => out.extend(
+            bytes
+                .as_chunks::<3>()
+                .0
+                .iter()
+                .map(|&[a, b, c]| i32::from_le_bytes([0, a, b, c]) as f32 * I32),
+        ),
+        Encoding::I32 => {
+            out.extend(bytes.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b) as f32 * I32));
+        }
+        Encoding::F32 => out.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+        Encoding::F64 => {
+            out.extend(bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32));
+        }
+        Encoding::ALaw => out.extend(bytes.iter().map(|&b| f32::from(a_law(b)) / 32_768.0)),
+        Encoding::MuLaw => out.extend(bytes.iter().map(|&b| f32::from(mu_law(b)) / 32_768.0)),
+    }
+}
+
+/// µ-law (ITU-T G.711) as 16 bits: the complement of sign, three bits of exponent, four of mantissa.
+fn mu_law(byte: u8) -> i16 {
+    let code = !byte;
+    let magnitude = ((i16::from(code & 0x0F) << 3) + 0x84) << (code >> 4 & 7);
+    if code & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude }
+}
+
+/// A-law (ITU-T G.711) as 16 bits: every other bit is inverted.
+fn a_law(byte: u8) -> i16 {
+    let code = byte ^ 0x55;
+    let mantissa = i16::from(code & 0x0F) << 4;
+    let magnitude = match code >> 4 & 7 {
+        0 => mantissa + 8,
+        exponent => (mantissa + 0x108) << (exponent - 1),
+    };
+    if code & 0x80 == 0 { -magnitude } else { magnitude }
+}
