@@ -127,7 +127,7 @@ enum Inner {
 fn uncompressed<R: Read + Seek>(reader: R) -> Result<Opened<R>, AudioError> {
     match wav::open(reader)? {
         Opened::Other(reader) => sphere::open(reader),
-        opened => Ok(opened),
+        opened @ Opened::Pcm(_) => Ok(opened),
     }
 }
 
