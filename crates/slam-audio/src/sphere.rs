@@ -107,7 +107,7 @@ mod tests {
     ];
 
     /// The usual lines, those of a name replaced.
-    fn with<'a>(line: &'a str) -> Vec<&'a str> {
+    fn with(line: &str) -> Vec<&str> {
         let name = line.split(' ').next().unwrap();
         USUAL.iter().map(|l| if l.starts_with(name) { line } else { l }).collect()
     }
