@@ -1,7 +1,7 @@
 """The peer of `stages.rs`: soxr's high quality (libsoxr), on the same signal's length, on one thread.
 
-torchaudio's resampler, where it is installed, is timed too and printed beside; it is a polyphase filter of far
-lower quality (`lowpass_filter_width=6`) than both.
+torchaudio's resampler, where it is installed (`pip install --no-deps torchaudio`), is timed too and printed beside; it
+is a polyphase filter of far lower quality (`lowpass_filter_width=6`) than both.
 """
 
 import json
@@ -31,6 +31,9 @@ for rate in (8000, 22050, 24000, 44100, 48000):
     print(json.dumps({"name": f"resample {rate} Hz", "value": SECONDS / 3600 / spent, "unit": "audio-hours/s, one thread"}))
     try:
         import torch
+
+        # torchaudio refuses a torch for another CUDA than its own; on the CPU that has no meaning.
+        torch.version.cuda = None
         import torchaudio.functional as F
     except ImportError:
         print("torchaudio is not installed: soxr alone", flush=True)
