@@ -223,7 +223,15 @@ impl<'a> RunContext<'a> {
 impl<O: Objective + Sync> Run<'_, '_, O> {
     fn work(&mut self, steps: &mut Prefetch<'_, O::Micro>) -> Result<(), TrainError> {
         let config = self.job.optimiser;
-        while let Stand::Go(progress) = self.session.stand(&self.state.spent) {
+        let mut any = false;
+        loop {
+            let progress = match self.session.stand(&self.state.spent) {
+                Stand::Go(progress) => progress,
+                // What followed the last step took longer than was thought: one more, at the schedule's end.
+                Stand::Over if any => 1.0,
+                Stand::Over => return Ok(()),
+            };
+            any = true;
             let lr = config.schedule().lr(progress);
             let began = Instant::now();
             let parts = steps.next()?;
@@ -243,15 +251,20 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
                     done.loss
                 ));
             }
-            self.after(step, lr, &done)?;
+            // By the clock a run ends with a step at the schedule's end, also where slow ones came before it.
+            let timed = matches!(self.job.budget, Budget::Seconds(_));
+            let over =
+                (!timed || progress >= 1.0) && self.session.stand(&self.state.spent) == Stand::Over;
+            self.after(step, lr, over, &done)?;
+            if over {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// What may follow a step: a line, a validation, a checkpoint, the plan; or the end, where it is asked for.
-    fn after(&mut self, step: u64, lr: f64, done: &Done) -> Result<(), TrainError> {
+    fn after(&mut self, step: u64, lr: f64, over: bool, done: &Done) -> Result<(), TrainError> {
         let config = self.job.optimiser;
-        let over = self.session.stand(&self.state.spent) == Stand::Over;
         let validate =
             over || (config.validate_every > 0 && step.is_multiple_of(config.validate_every));
         let mut best = false;
