@@ -165,8 +165,8 @@ impl Decoder {
     /// The sampling rate in Hz, as the file states it.
     pub fn rate_hz(&self) -> u32 {
         match &self.inner {
-            Inner::File(pcm) => pcm.rate_hz,
-            Inner::Memory(pcm) => pcm.rate_hz,
+            Inner::File(pcm) => pcm.rate_hz(),
+            Inner::Memory(pcm) => pcm.rate_hz(),
             Inner::Compressed(c) => c.rate_hz,
         }
     }

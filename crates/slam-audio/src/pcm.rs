@@ -1,6 +1,6 @@
 //! Uncompressed samples as a stream, whatever header told of them.
 
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::decode::{AudioError, Warnings, mix};
 
@@ -49,7 +49,6 @@ pub(crate) struct Format {
 /// A file of such samples that is being read.
 pub(crate) struct Pcm<R> {
     reader: R,
-    pub(crate) rate_hz: u32,
     format: Format,
     bytes: Vec<u8>,
     samples: Vec<f32>,
@@ -63,11 +62,33 @@ pub(crate) enum Opened<R> {
     Other(R),
 }
 
+/// The first bytes of a file, if it has as many and they are those of a form; else the reader is at its start
+/// again.
+pub(crate) fn head<const N: usize>(
+    reader: &mut (impl Read + Seek),
+    is_form: impl Fn(&[u8; N]) -> bool,
+) -> Result<Option<[u8; N]>, AudioError> {
+    let mut head = [0; N];
+    let known = match reader.read_exact(&mut head) {
+        Ok(()) => is_form(&head),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => false,
+        Err(e) => return Err(e.into()),
+    };
+    if !known {
+        reader.seek(SeekFrom::Start(0))?;
+    }
+    Ok(known.then_some(head))
+}
+
 impl<R: Read> Pcm<R> {
     /// A reader that stands at the first sample.
     pub(crate) fn new(reader: R, format: Format) -> Self {
-        let rate_hz = format.rate_hz;
-        Self { reader, rate_hz, format, bytes: Vec::new(), samples: Vec::new() }
+        Self { reader, format, bytes: Vec::new(), samples: Vec::new() }
+    }
+
+    /// The sampling rate in Hz.
+    pub(crate) fn rate_hz(&self) -> u32 {
+        self.format.rate_hz
     }
 
     /// Appends the next block as mono samples; `false` at the end.

@@ -2,10 +2,10 @@
 //! 1,024 bytes (or a multiple), and the samples behind it.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 
 use crate::decode::AudioError;
-use crate::pcm::{Encoding, Format, MAX_CHANNELS, Opened, Pcm};
+use crate::pcm::{self, Encoding, Format, MAX_CHANNELS, Opened, Pcm};
 
 /// How every header begins: its first line, and the second one with its length.
 const MAGIC: &[u8; 8] = b"NIST_1A\n";
@@ -15,16 +15,8 @@ const LONGEST: usize = 1 << 16;
 
 /// Reads the header of what may be a SPHERE file.
 pub(crate) fn open<R: Read + Seek>(mut reader: R) -> Result<Opened<R>, AudioError> {
-    let mut head = [0; MAGIC.len() + LENGTH];
-    let is_sphere = match reader.read_exact(&mut head) {
-        Ok(()) => head.starts_with(MAGIC),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => false,
-        Err(e) => return Err(e.into()),
-    };
-    if !is_sphere {
-        reader.seek(SeekFrom::Start(0))?;
-        return Ok(Opened::Other(reader));
-    }
+    let is_sphere = |head: &[u8; MAGIC.len() + LENGTH]| head.starts_with(MAGIC);
+    let Some(head) = pcm::head(&mut reader, is_sphere)? else { return Ok(Opened::Other(reader)) };
     let bad = |what: &str| AudioError::Track(format!("the SPHERE header {what}"));
     let length = std::str::from_utf8(&head[MAGIC.len()..]).ok().and_then(|s| s.trim().parse().ok());
     let length: usize = length

@@ -6,21 +6,17 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::decode::AudioError;
-use crate::pcm::{Encoding, Format, MAX_CHANNELS, Opened, Pcm};
+use crate::pcm::{self, Encoding, Format, MAX_CHANNELS, Opened, Pcm};
 
 /// The longest format chunk that means anything to us.
 const MAX_FORMAT: u64 = 40;
 
 /// Reads the header of what may be a WAV file.
 pub(crate) fn open<R: Read + Seek>(mut reader: R) -> Result<Opened<R>, AudioError> {
-    let mut head = [0; 12];
-    let is_wav = match reader.read_exact(&mut head) {
-        Ok(()) => matches!(&head[..4], b"RIFF" | b"RF64" | b"BW64") && &head[8..] == b"WAVE",
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => false,
-        Err(e) => return Err(e.into()),
+    let is_wav = |head: &[u8; 12]| {
+        matches!(&head[..4], b"RIFF" | b"RF64" | b"BW64") && &head[8..] == b"WAVE"
     };
-    if !is_wav {
-        reader.seek(SeekFrom::Start(0))?;
+    if pcm::head(&mut reader, is_wav)?.is_none() {
         return Ok(Opened::Other(reader));
     }
     let damaged = |e: io::Error| match e.kind() {
