@@ -1,4 +1,4 @@
-//! Everything but WAV: symphonia's demultiplexers and decoders, and a decoder of Opus.
+//! Everything but WAV and SPHERE: symphonia's demultiplexers and decoders, and a decoder of Opus.
 //!
 //! Lengths in headers never decide how much is allocated: symphonia reads in steps of at most 4 MiB that
 //! grow with what the file really holds, and limits its tables. What is left are panics on files that
