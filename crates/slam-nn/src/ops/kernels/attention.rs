@@ -5,9 +5,9 @@
 //! probabilities again from it (Dao et al. 2022, Algorithm 4), so memory grows with the time, not
 //! with its square.
 
-use super::matrix::{Into, Matrix, product, product_into};
+use super::Shared;
+use super::matrix::{Into, Matrix, Threads, product, product_into};
 use super::simd::{exp, max, sum, sum2};
-use gemm::Parallelism;
 use rayon::prelude::*;
 
 /// Sizes of one attention call.
@@ -145,7 +145,7 @@ pub(in crate::ops) fn forward(
                         let q = Matrix::new(&q[h * n.dim..], rows, n.dim, token);
                         let k = Matrix::new(&k[lo * kv_token + at..], width, n.dim, kv_token);
                         let v = Matrix::new(&v[lo * kv_token + at..], width, n.dim, kv_token);
-                        let one = Parallelism::None;
+                        let one = Threads::One;
                         product_into(&mut scores, Into::Replace, n.scale, q, k.transposed(), one);
                         let lse = &mut lse[h * rows..][..rows];
                         softmax_rows(&mut scores, width, lo, ranges, lse);
@@ -158,24 +158,6 @@ pub(in crate::ops) fn forward(
                 });
         });
     (out, lse)
-}
-
-/// A pointer that tasks share, each writing rows and columns of its own.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-// SAFETY: every task writes another head's columns, see `backward`.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-impl Shared {
-    /// The address `offset` values on.
-    ///
-    /// # Safety
-    /// `offset` must lie within the allocation.
-    unsafe fn at(self, offset: usize) -> *mut f32 {
-        // SAFETY: as the caller promises.
-        unsafe { self.0.add(offset) }
-    }
 }
 
 /// What forward was given and gave.
@@ -230,7 +212,7 @@ pub(in crate::ops) fn backward(x: Kept, d_out: &[f32], n: Sizes) -> (Vec<f32>, V
             let d_out = Matrix::new(&d_out[start..], rows, n.dim, token);
             let k = Matrix::new(&k[lo * kv_token + at..], width, n.dim, kv_token);
             let v = Matrix::new(&v[lo * kv_token + at..], width, n.dim, kv_token);
-            let one = Parallelism::None;
+            let one = Threads::One;
             product_into(&mut p, Into::Replace, n.scale, q, k.transposed(), one);
             probability_rows(&mut p, width, lo, ranges, lse);
             product_into(&mut ds, Into::Replace, 1.0, d_out, v.transposed(), one);
@@ -241,7 +223,7 @@ pub(in crate::ops) fn backward(x: Kept, d_out: &[f32], n: Sizes) -> (Vec<f32>, V
             product_into(&mut dk[lo * n.dim..], Into::Add, n.scale, ds.transposed(), q, one);
             // SAFETY: `start` and the rows after it lie within dq, as they do within q; no other
             // task has this batch row and head.
-            unsafe { product(shared.at(start), token, Into::Replace, n.scale, ds, k, one) };
+            unsafe { product(shared.at(start).0, token, Into::Replace, n.scale, ds, k, one) };
         }
     });
     let gather = |second: usize| {

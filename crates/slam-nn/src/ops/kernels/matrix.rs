@@ -1,7 +1,10 @@
 //! Matrix products over strided slices.
 
+use super::pack::Lines;
+use super::product::{self, Target};
 use super::simd::{sum_of_four, sum2};
-use super::written;
+use super::tiles::Tiles;
+use super::{Shared, written};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
@@ -34,6 +37,13 @@ impl<'a> Matrix<'a> {
     }
 }
 
+impl<'a> Matrix<'a> {
+    /// Its rows.
+    fn lines(self) -> Lines<'a> {
+        Lines::new(self.data, self.rows, self.cols, self.row_stride, self.col_stride)
+    }
+}
+
 /// Whether a product replaces or is added to what it is written into.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::ops) enum Into {
@@ -43,11 +53,22 @@ pub(in crate::ops) enum Into {
     Add,
 }
 
-/// All threads of the current rayon pool. The sum of an element is never split over threads.
-pub(in crate::ops) fn all_threads() -> Parallelism {
-    match rayon::current_num_threads() {
-        0 | 1 => Parallelism::None,
-        n => Parallelism::Rayon(n),
+/// The threads that share a product. The sum of an element is never split over them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::ops) enum Threads {
+    /// The calling one.
+    One,
+    /// All of the current rayon pool.
+    All,
+}
+
+impl Threads {
+    /// How many there are.
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::All => rayon::current_num_threads(),
+        }
     }
 }
 
@@ -63,9 +84,22 @@ pub(in crate::ops) unsafe fn product(
     factor: f32,
     a: Matrix,
     b: Matrix,
-    threads: Parallelism,
+    threads: Threads,
 ) {
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
+    if a.cols > 0
+        && let Some(tiles) = Tiles::of_this_machine()
+    {
+        let target = Target { data: Shared(dst), stride, into, factor };
+        // SAFETY: passed on.
+        return unsafe {
+            product::product(tiles, target, a.lines(), b.transposed().lines(), threads)
+        };
+    }
+    let threads = match threads.count() {
+        0 | 1 => Parallelism::None,
+        n => Parallelism::Rayon(n),
+    };
     // SAFETY: `Matrix::new` checked the operands' extents, the caller vouches for `dst`.
     unsafe {
         gemm::gemm(
@@ -99,7 +133,7 @@ pub(in crate::ops) fn product_into(
     factor: f32,
     a: Matrix,
     b: Matrix,
-    threads: Parallelism,
+    threads: Threads,
 ) {
     assert!(dst.len() >= a.rows * b.cols);
     // SAFETY: the slice is long enough, initialised, and exclusively ours.
@@ -114,7 +148,7 @@ pub(in crate::ops) fn multiply(a: Matrix, b: Matrix) -> Vec<f32> {
     // SAFETY: with an inner size above 0 the product writes all `rows * cols` values.
     unsafe {
         written(a.rows * b.cols, |dst| {
-            product(dst.as_mut_ptr().cast(), b.cols, Into::Replace, 1.0, a, b, all_threads());
+            product(dst.as_mut_ptr().cast(), b.cols, Into::Replace, 1.0, a, b, Threads::All);
         })
     }
 }

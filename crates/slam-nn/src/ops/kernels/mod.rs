@@ -11,8 +11,12 @@ pub(super) mod attention;
 pub(super) mod matrix;
 pub(super) mod nll;
 pub(super) mod norm;
+mod pack;
 pub(super) mod panels;
+mod product;
 pub(super) mod rotary;
+mod scratch;
+mod tiles;
 
 use std::mem::MaybeUninit;
 
@@ -34,4 +38,36 @@ unsafe fn written(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Ve
     // SAFETY: the caller promises that all `len` elements are initialised.
     unsafe { values.set_len(len) };
     values
+}
+
+/// A pointer that tasks share, each reading and writing values of its own.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: whoever reads or writes through the pointer vouches for it.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// The address `offset` values on.
+    ///
+    /// # Safety
+    /// `offset` must lie within the allocation.
+    unsafe fn at(self, offset: usize) -> Self {
+        // SAFETY: as the caller promises.
+        Self(unsafe { self.0.add(offset) })
+    }
+}
+
+/// Numbers between -1 and 1 that repeat late.
+#[cfg(test)]
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! Negative log-likelihood of target tokens from hidden states, logits made some rows at a time.
 
-use super::matrix::{Into, Matrix, all_threads, product_into};
+use super::matrix::{Into, Matrix, Threads, product_into};
 use super::simd::{exp, max, sum};
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ impl Head {
         let rows = x.len() / self.hidden;
         let x = Matrix::new(x, rows, self.hidden, self.hidden);
         let w = Matrix::new(w, self.vocab, self.hidden, self.hidden);
-        product_into(logits, Into::Replace, 1.0, x, w.transposed(), all_threads());
+        product_into(logits, Into::Replace, 1.0, x, w.transposed(), Threads::All);
     }
 }
 
@@ -120,8 +120,8 @@ pub(in crate::ops) fn backward(
         let d_logits = Matrix::new(&logits, n, head.vocab, head.vocab);
         let weight = Matrix::new(w, head.vocab, head.hidden, head.hidden);
         let x = Matrix::new(x, n, head.hidden, head.hidden);
-        product_into(dx, Into::Replace, 1.0, d_logits, weight, all_threads());
-        product_into(&mut dw, Into::Add, 1.0, d_logits.transposed(), x, all_threads());
+        product_into(dx, Into::Replace, 1.0, d_logits, weight, Threads::All);
+        product_into(&mut dw, Into::Add, 1.0, d_logits.transposed(), x, Threads::All);
     }
     (dx, dw)
 }

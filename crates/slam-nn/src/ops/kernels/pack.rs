@@ -1,0 +1,205 @@
+//! An operand of a matrix product laid out as its tiles read it.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// Rows of a left operand, or columns of a right one: what the tiles take several of.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<'a> {
+    data: &'a [f32],
+    /// How many.
+    pub count: usize,
+    /// Elements of each.
+    pub inner: usize,
+    /// Distance of a line's first element from the one's before.
+    stride: usize,
+    /// Distance of a line's elements.
+    step: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// # Panics
+    /// If `data` ends before the last line does.
+    pub(super) fn new(
+        data: &'a [f32],
+        count: usize,
+        inner: usize,
+        stride: usize,
+        step: usize,
+    ) -> Self {
+        let last = |n: usize, by: usize| n.saturating_sub(1) * by;
+        let fits = last(count, stride) + last(inner, step) < data.len();
+        assert!(count == 0 || inner == 0 || fits, "lines beyond the data");
+        Self { data, count, inner, stride, step }
+    }
+
+    /// Lines `first..last`, of each the elements `from..to`.
+    pub(super) fn part(self, first: usize, last: usize, from: usize, to: usize) -> Self {
+        let start = (first * self.stride + from * self.step).min(self.data.len());
+        Self::new(&self.data[start..], last - first, to - from, self.stride, self.step)
+    }
+}
+
+/// Lays lines out panel by panel: element by element, the `W` lines' beside each other. Of a last, partial
+/// panel the rest is not for use.
+///
+/// # Panics
+/// If `panels` is too short.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn pack<const W: usize>(lines: Lines, panels: &mut [f32]) {
+    let Lines { count, inner, .. } = lines;
+    let panels = &mut panels[..count.next_multiple_of(W) * inner];
+    if lines.step == 1 {
+        for (panel, first) in panels.chunks_exact_mut(W * inner).zip((0..count).step_by(W)) {
+            turn::<W>(lines.part(first, (first + W).min(count), 0, inner), panel);
+        }
+    } else if lines.stride == 1 {
+        copy::<W>(lines, panels);
+    } else {
+        for (panel, first) in panels.chunks_exact_mut(W * inner).zip((0..count).step_by(W)) {
+            one_by_one::<W>(lines.part(first, (first + W).min(count), 0, inner), panel);
+        }
+    }
+}
+
+/// Elements taken from a line, or lines from a panel, at a time.
+const STRIP: usize = 8;
+
+/// Lines whose elements lie apart, but beside each other's: whole panels' rows are copied.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn copy<const W: usize>(lines: Lines, panels: &mut [f32]) {
+    let Lines { data, count, inner, step, .. } = lines;
+    let (whole, rest) = (count / W, count % W);
+    // Some elements of all panels before the next ones: memory is read along its rows, and each panel's
+    // share is as long as a few cache lines.
+    for from in (0..inner).step_by(STRIP) {
+        let to = (from + STRIP).min(inner);
+        for panel in 0..whole {
+            let place = panel * W * inner;
+            for at in from..to {
+                let source = &data[at * step + panel * W..][..W];
+                panels[place + at * W..][..W].copy_from_slice(source);
+            }
+        }
+        if rest > 0 {
+            for at in from..to {
+                let source = &data[at * step + whole * W..][..rest];
+                panels[whole * W * inner + at * W..][..rest].copy_from_slice(source);
+            }
+        }
+    }
+}
+
+/// Up to `W` lines whose elements lie beside each other: squares of eight by eight are turned over.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn turn<const W: usize>(lines: Lines, panel: &mut [f32]) {
+    let Lines { data, count, inner, stride, .. } = lines;
+    if count < W {
+        return one_by_one::<W>(lines, panel);
+    }
+    let strips = inner / STRIP * STRIP;
+    for from in (0..strips).step_by(STRIP) {
+        for first in (0..W).step_by(STRIP) {
+            let wide = STRIP.min(W - first);
+            let mut square = [_mm256_setzero_ps(); STRIP];
+            for (line, row) in square[..wide].iter_mut().enumerate() {
+                let source = &data[(first + line) * stride + from..][..STRIP];
+                // SAFETY: eight values.
+                *row = unsafe { _mm256_loadu_ps(source.as_ptr()) };
+            }
+            for (at, row) in transposed(square).into_iter().enumerate() {
+                let place = &mut panel[(from + at) * W + first..][..wide];
+                let (place, low) = (place.as_mut_ptr(), _mm256_castps256_ps128(row));
+                // SAFETY: as many values as the place has: a tile has 6 or 12 rows, a panel 16 or 32 columns.
+                unsafe {
+                    match wide {
+                        8 => _mm256_storeu_ps(place, row),
+                        4 => _mm_storeu_ps(place, low),
+                        6 => {
+                            _mm_storeu_ps(place, low);
+                            let high = _mm256_extractf128_ps::<1>(row);
+                            _mm_storel_epi64(place.add(4).cast(), _mm_castps_si128(high));
+                        }
+                        _ => unreachable!("panels of {W} lines"),
+                    }
+                }
+            }
+        }
+    }
+    for at in strips..inner {
+        for line in 0..W {
+            panel[at * W + line] = data[line * stride + at];
+        }
+    }
+}
+
+/// Rows and columns of a square exchanged.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn transposed(r: [__m256; 8]) -> [__m256; 8] {
+    let low = |i: usize| _mm256_unpacklo_ps(r[i], r[i + 1]);
+    let high = |i: usize| _mm256_unpackhi_ps(r[i], r[i + 1]);
+    // Of four rows each, elements 0 and 4, 1 and 5, 2 and 6, 3 and 7.
+    let fours = |i: usize| {
+        [
+            _mm256_shuffle_ps::<0x44>(low(i), low(i + 2)),
+            _mm256_shuffle_ps::<0xee>(low(i), low(i + 2)),
+            _mm256_shuffle_ps::<0x44>(high(i), high(i + 2)),
+            _mm256_shuffle_ps::<0xee>(high(i), high(i + 2)),
+        ]
+    };
+    let (a, b) = (fours(0), fours(4));
+    let first = |i: usize| _mm256_permute2f128_ps::<0x20>(a[i], b[i]);
+    let second = |i: usize| _mm256_permute2f128_ps::<0x31>(a[i], b[i]);
+    [first(0), first(1), first(2), first(3), second(0), second(1), second(2), second(3)]
+}
+
+/// Any lines.
+fn one_by_one<const W: usize>(lines: Lines, panel: &mut [f32]) {
+    let Lines { data, count, inner, stride, step } = lines;
+    for (at, place) in panel.chunks_exact_mut(W).enumerate().take(inner) {
+        for (line, place) in place[..count].iter_mut().enumerate() {
+            *place = data[line * stride + at * step];
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    fn check<const W: usize>(count: usize, inner: usize, stride: usize, step: usize) {
+        let data: Vec<f32> = (0..(count * stride).max(inner * step)).map(|i| i as f32).collect();
+        let lines = Lines::new(&data, count, inner, stride, step);
+        let mut panels = vec![-1.0; count.next_multiple_of(W) * inner];
+        // SAFETY: the caller detected the instructions.
+        unsafe { pack::<W>(lines, &mut panels) };
+        for line in 0..count {
+            for at in 0..inner {
+                let got = panels[line / W * W * inner + at * W + line % W];
+                assert_eq!(got, (line * stride + at * step) as f32, "{W}: {line}, {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn panels_hold_every_element() {
+        if super::super::tiles::Tiles::of_this_machine().is_none() {
+            return;
+        }
+        for (count, inner) in [(1, 1), (6, 8), (12, 16), (16, 9), (32, 24), (37, 19), (96, 7)] {
+            for (stride, step) in
+                [(inner, 1), (inner + 3, 1), (1, count), (1, count + 5), (2 * inner, 2)]
+            {
+                check::<6>(count, inner, stride, step);
+                check::<12>(count, inner, stride, step);
+                check::<16>(count, inner, stride, step);
+                check::<32>(count, inner, stride, step);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The general matrix product: blocks of both operands laid out for the tiles, which multiply them in the caches.
+//!
+//! The inner size is cut into blocks by itself alone, and an element is one chain of multiply-adds per block: its
+//! bytes depend on its row and its column, not on the sizes of the operands, nor on the threads.
+
+use super::matrix::{Into, Threads};
+use super::pack::Lines;
+use super::tiles::{Tile, Tiles};
+use super::{Shared, scratch};
+use rayon::prelude::*;
+
+/// Inner elements of a block, at most: a panel of columns stays in the first-level cache.
+const INNER: usize = 384;
+/// Rows of a task, at most: their block stays in the second-level cache.
+const ROWS: usize = 48;
+/// Columns worth laying the rows of a task out for once more.
+const COLUMNS: usize = 256;
+/// Columns laid out at a time, at most: some 12 MiB for a block of them.
+const WIDE: usize = 8192;
+/// Elements of a task that lays out columns.
+const PACKED: usize = 32 * 1024;
+/// Multiply-adds that are not worth waking a thread for.
+const SMALL: usize = 1 << 19;
+
+/// Where a product goes.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub data: Shared,
+    /// Distance of the rows.
+    pub stride: usize,
+    pub into: Into,
+    pub factor: f32,
+}
+
+/// How a product's tiles are dealt out: some rows by some panels a task.
+struct Grid {
+    rows: usize,
+    row_tasks: usize,
+    panels: usize,
+    panel_tasks: usize,
+}
+
+impl Grid {
+    fn new(tiles: Tiles, rows: usize, panels: usize, threads: usize) -> Self {
+        // A few tasks a thread, so that none waits long for the last.
+        let wanted = if threads == 1 { 1 } else { 4 * threads };
+        let least = 2 * tiles.rows();
+        let task = rows.div_ceil(wanted).next_multiple_of(tiles.rows()).clamp(least, ROWS);
+        let row_tasks = rows.div_ceil(task);
+        let most = (panels * tiles.columns() / COLUMNS).max(1);
+        let panel_tasks = wanted.div_ceil(row_tasks).min(most);
+        Self { rows: task, row_tasks, panels: panels.div_ceil(panel_tasks), panel_tasks }
+    }
+
+    fn tasks(&self) -> usize {
+        self.row_tasks * self.panel_tasks
+    }
+}
+
+fn run(threads: Threads, tasks: usize, task: impl Fn(usize) + Send + Sync) {
+    match threads {
+        Threads::One => (0..tasks).for_each(task),
+        Threads::All => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
+    }
+}
+
+/// `target = factor * rows * columns` (or `+=`).
+///
+/// # Safety
+/// `target` must be valid for writes of all rows' and columns' products, initialised for [`Into::Add`], and
+/// nobody else may touch these values meanwhile.
+pub(super) unsafe fn product(
+    tiles: Tiles,
+    target: Target,
+    rows: Lines,
+    columns: Lines,
+    threads: Threads,
+) {
+    assert_eq!(rows.inner, columns.inner, "inner sizes of a matrix product");
+    let threads = match rows.count * columns.count * rows.inner {
+        ..SMALL => Threads::One,
+        _ => threads,
+    };
+    for first in (0..columns.count).step_by(WIDE) {
+        let last = (first + WIDE).min(columns.count);
+        // SAFETY: columns of what the caller vouches for.
+        unsafe {
+            let target = Target { data: target.data.at(first), ..target };
+            let columns = columns.part(first, last, 0, columns.inner);
+            product_of_few(tiles, target, rows, columns, threads);
+        }
+    }
+}
+
+/// [`product`] with at most [`WIDE`] columns.
+///
+/// # Safety
+/// As of [`product`].
+unsafe fn product_of_few(
+    tiles: Tiles,
+    target: Target,
+    rows: Lines,
+    columns: Lines,
+    threads: Threads,
+) {
+    let (inner, wide) = (rows.inner, tiles.columns());
+    let depth = inner.div_ceil(inner.div_ceil(INNER)).next_multiple_of(8);
+    let blocks = inner.div_ceil(depth);
+    let extent = |block: usize| (block * depth, ((block + 1) * depth).min(inner));
+    let panels = columns.count.div_ceil(wide);
+    let grid = Grid::new(tiles, rows.count, panels, threads.count());
+    let group = (PACKED / (wide * depth)).max(1);
+    let groups = panels.div_ceil(group);
+    let length = panels * wide * depth;
+    // One block is multiplied while the next is laid out.
+    scratch::columns(length * blocks.min(2), |laid_out| {
+        let laid_out = Shared(laid_out.as_mut_ptr());
+        // SAFETY (both): within the scratch memory, which has a place for each of two blocks.
+        let place = |block: usize| unsafe { laid_out.at(block % 2 * length) };
+        let pack = |block: usize, task: usize| {
+            let (from, to) = extent(block);
+            let (first, last) = (task * group, ((task + 1) * group).min(panels));
+            let lines = columns.part(first * wide, (last * wide).min(columns.count), from, to);
+            let size = wide * (to - from);
+            // SAFETY: no two tasks of a block have a panel in common.
+            let panels = unsafe {
+                let start = place(block).at(first * size).0;
+                std::slice::from_raw_parts_mut(start, (last - first) * size)
+            };
+            tiles.pack_columns(lines, panels);
+        };
+        let multiply = |block: usize, task: usize| {
+            let (from, to) = extent(block);
+            let (row, panel) = (task / grid.panel_tasks, task % grid.panel_tasks);
+            let (first, last) = (row * grid.rows, ((row + 1) * grid.rows).min(rows.count));
+            let depth = to - from;
+            scratch::rows((last - first).next_multiple_of(tiles.rows()) * depth, |x| {
+                tiles.pack_rows(rows.part(first, last, from, to), x);
+                for panel in panel * grid.panels..((panel + 1) * grid.panels).min(panels) {
+                    let column = panel * wide;
+                    let tile = Tile {
+                        inner: depth,
+                        stride: 0,
+                        y_stride: target.stride,
+                        columns: wide.min(columns.count - column),
+                        factor: target.factor,
+                        add: block > 0 || target.into == Into::Add,
+                    };
+                    // SAFETY: the rows and the panel were laid out; no two tasks of a block have an
+                    // element of the result in common.
+                    unsafe {
+                        let w = place(block).at(column * depth).0;
+                        let y = target.data.at(first * target.stride + column).0;
+                        tiles.multiply::<true>(x.as_ptr(), w, y, last - first, &tile);
+                    }
+                }
+            });
+        };
+        for step in 0..=blocks {
+            let packs = if step < blocks { groups } else { 0 };
+            let products = if step > 0 { grid.tasks() } else { 0 };
+            run(threads, packs + products, |task| match task.checked_sub(packs) {
+                Some(task) => multiply(step - 1, task),
+                None => pack(step, task),
+            });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::numbers;
+    use super::*;
+
+    /// A strided operand: `count` lines, transposed or not.
+    fn lines(data: &[f32], count: usize, inner: usize, transposed: bool) -> Lines<'_> {
+        if transposed {
+            Lines::new(data, count, inner, 1, count)
+        } else {
+            Lines::new(data, count, inner, inner, 1)
+        }
+    }
+
+    fn value(
+        data: &[f32],
+        lines: usize,
+        inner: usize,
+        transposed: bool,
+        line: usize,
+        at: usize,
+    ) -> f64 {
+        f64::from(if transposed { data[at * lines + line] } else { data[line * inner + at] })
+    }
+
+    #[test]
+    fn products_equal_sums_in_double_precision() {
+        for (m, k, n) in
+            [(1, 1, 1), (7, 10, 33), (50, 400, 17), (131, 800, 70), (64, 64, 300), (3, 1200, 8200)]
+        {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            for tiles in Tiles::known() {
+                for (turned, into, factor) in [
+                    (0, Into::Replace, 1.0),
+                    (1, Into::Add, 0.5),
+                    (2, Into::Replace, -2.0),
+                    (3, Into::Add, 1.0),
+                ] {
+                    let (ta, tb) = (turned & 1 > 0, turned & 2 > 0);
+                    let stride = n + turned;
+                    let mut y = vec![3.0; m * stride];
+                    let target = Target { data: Shared(y.as_mut_ptr()), stride, into, factor };
+                    let (x, w) = (lines(&a, m, k, ta), lines(&b, n, k, tb));
+                    // SAFETY: the rows of y lie `stride` apart and hold `n` columns.
+                    unsafe { product(tiles, target, x, w, Threads::All) };
+                    for i in (0..m).step_by(1 + m / 9) {
+                        for j in 0..stride {
+                            let terms = (0..k).map(|at| {
+                                value(&a, m, k, ta, i, at) * value(&b, n, k, tb, j.min(n - 1), at)
+                            });
+                            let before = if into == Into::Add || j >= n { 3.0 } else { 0.0 };
+                            let sum = if j < n { terms.sum::<f64>() } else { 0.0 };
+                            let exact = before + f64::from(factor) * sum;
+                            let got = f64::from(y[i * stride + j]);
+                            assert!(
+                                (got - exact).abs() < 2e-4,
+                                "{tiles:?} {m} {k} {n}: {got}, not {exact}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_element_is_the_same_in_any_company_and_on_any_threads() {
+        let (m, k, n) = (203, 800, 530);
+        let (a, b) = (numbers(m * k, 3), numbers(n * k, 4));
+        let run =
+            |tiles, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>, threads| {
+                let (height, width) = (rows.len(), columns.len());
+                let mut y = vec![f32::NAN; height * width];
+                let target = Target {
+                    data: Shared(y.as_mut_ptr()),
+                    stride: width,
+                    into: Into::Replace,
+                    factor: 1.0,
+                };
+                let x = lines(&a, m, k, false).part(rows.start, rows.end, 0, k);
+                let w = lines(&b, n, k, false).part(columns.start, columns.end, 0, k);
+                // SAFETY: y holds all products.
+                unsafe { product(tiles, target, x, w, threads) };
+                y
+            };
+        for tiles in Tiles::known() {
+            let all = run(tiles, 0..m, 0..n, Threads::All);
+            assert_eq!(all, run(tiles, 0..m, 0..n, Threads::One));
+            let part = run(tiles, 5..64, 37..501, Threads::All);
+            for (row, part) in part.chunks(464).enumerate() {
+                assert_eq!(part, &all[(row + 5) * n + 37..][..464]);
+            }
+        }
+    }
+}

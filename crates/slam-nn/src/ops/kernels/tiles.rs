@@ -1,0 +1,293 @@
+//! The innermost part of every matrix product on the CPU: a few rows times a panel of columns, in registers.
+//!
+//! Each element is one chain of multiply-adds along the inner size, whatever is computed beside it.
+
+use super::pack::Lines;
+
+/// The instructions that tiles are made of, and with them their size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tiles {
+    /// 12 rows by 32 columns.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// 6 rows by 16 columns.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+/// Sizes of the products of some rows with one panel.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+pub(super) struct Tile {
+    /// Inner elements.
+    pub inner: usize,
+    /// Distance of the rows that are read where they lie.
+    pub stride: usize,
+    /// Distance of the rows of the result.
+    pub y_stride: usize,
+    /// Columns of the panel that there are.
+    pub columns: usize,
+    /// What the products are multiplied by.
+    pub factor: f32,
+    /// Whether they are added to what is there.
+    pub add: bool,
+}
+
+impl Tiles {
+    /// The best that this machine has; none where only a general product will do.
+    pub(super) fn of_this_machine() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = std::arch::is_x86_feature_detected!("avx2")
+                && std::arch::is_x86_feature_detected!("fma");
+            if avx2 && std::arch::is_x86_feature_detected!("avx512f") {
+                return Some(Self::Avx512);
+            }
+            if avx2 {
+                return Some(Self::Avx2);
+            }
+        }
+        None
+    }
+
+    /// All that this machine has.
+    #[cfg(test)]
+    pub(super) fn known() -> Vec<Self> {
+        match Self::of_this_machine() {
+            #[cfg(target_arch = "x86_64")]
+            Some(Self::Avx512) => vec![Self::Avx2, Self::Avx512],
+            best => best.into_iter().collect(),
+        }
+    }
+
+    /// Rows of a tile.
+    pub(super) fn rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => avx512::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::ROWS,
+        }
+    }
+
+    /// Columns of a panel.
+    pub(super) fn columns(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => avx512::COLUMNS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => avx2::COLUMNS,
+        }
+    }
+
+    /// Lays columns out in panels, see [`pack`](super::pack::pack).
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+    pub(super) fn pack_columns(self, columns: Lines, panels: &mut [f32]) {
+        match self {
+            // SAFETY: the instructions were detected.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { super::pack::pack::<{ avx512::COLUMNS }>(columns, panels) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { super::pack::pack::<{ avx2::COLUMNS }>(columns, panels) },
+        }
+    }
+
+    /// Lays rows out in panels of a tile's rows, see [`pack`](super::pack::pack).
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+    pub(super) fn pack_rows(self, rows: Lines, panels: &mut [f32]) {
+        match self {
+            // SAFETY: the instructions were detected.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { super::pack::pack::<{ avx512::ROWS }>(rows, panels) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { super::pack::pack::<{ avx2::ROWS }>(rows, panels) },
+        }
+    }
+
+    /// The products of rows with a panel `w`. The rows lie in panels of their own where `PACKED`, otherwise
+    /// `t.stride` apart.
+    ///
+    /// # Safety
+    /// `x` and `w` must be valid for reads, and `y` for writes, of the tile's sizes (for reads too where
+    /// `t.add`); `w` has all columns of a panel.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+    pub(super) unsafe fn multiply<const PACKED: bool>(
+        self,
+        x: *const f32,
+        w: *const f32,
+        y: *mut f32,
+        rows: usize,
+        t: &Tile,
+    ) {
+        match self {
+            // SAFETY: passed on; the instructions were detected.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { avx512::multiply::<PACKED>(x, w, y, rows, t) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2::multiply::<PACKED>(x, w, y, rows, t) },
+        }
+    }
+}
+
+/// Tiles of two vector registers by as many rows as leave registers for the operands.
+#[cfg(target_arch = "x86_64")]
+macro_rules! tiles {
+    (
+        $name:ident, $features:literal, $width:literal, $rows:literal,
+        $zero:ident, $load:ident, $store:ident, $spread:ident,
+        $add:ident, $multiply:ident, $multiply_add:ident
+    ) => {
+        mod $name {
+            use super::Tile;
+            use std::arch::x86_64::*;
+
+            /// Rows of a tile.
+            pub(super) const ROWS: usize = $rows;
+            /// Columns of a panel.
+            pub(super) const COLUMNS: usize = 2 * $width;
+
+            /// The products of rows with a panel.
+            ///
+            /// # Safety
+            /// As of [`Tiles::multiply`](super::Tiles::multiply), and the machine must have the instructions.
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn multiply<const PACKED: bool>(
+                mut x: *const f32,
+                w: *const f32,
+                mut y: *mut f32,
+                rows: usize,
+                t: &Tile,
+            ) {
+                let mut left = rows;
+                while left > 0 {
+                    let done = match left {
+                        ROWS.. => {
+                            // SAFETY: passed on.
+                            unsafe { tile::<ROWS, PACKED>(x, w, y, t) };
+                            ROWS
+                        }
+                        4.. => {
+                            // SAFETY: passed on.
+                            unsafe { tile::<4, PACKED>(x, w, y, t) };
+                            4
+                        }
+                        2.. => {
+                            // SAFETY: passed on.
+                            unsafe { tile::<2, PACKED>(x, w, y, t) };
+                            2
+                        }
+                        _ => {
+                            // SAFETY: passed on.
+                            unsafe { tile::<1, PACKED>(x, w, y, t) };
+                            1
+                        }
+                    };
+                    left -= done;
+                    x = x.wrapping_add(match (PACKED, done) {
+                        (true, ROWS) => ROWS * t.inner,
+                        (true, _) => done,
+                        (false, _) => done * t.stride,
+                    });
+                    y = y.wrapping_add(done * t.y_stride);
+                }
+            }
+
+            /// The products of `R` rows with a panel.
+            ///
+            /// # Safety
+            /// As of [`multiply`].
+            #[target_feature(enable = $features)]
+            unsafe fn tile<const R: usize, const PACKED: bool>(
+                x: *const f32,
+                w: *const f32,
+                y: *mut f32,
+                t: &Tile,
+            ) {
+                for row in 0..R {
+                    // Asked for now, there when the sums are.
+                    let y = y.wrapping_add(row * t.y_stride).cast::<i8>();
+                    _mm_prefetch::<_MM_HINT_T0>(y);
+                    _mm_prefetch::<_MM_HINT_T0>(y.wrapping_add(4 * (COLUMNS - 1)));
+                }
+                let mut sums = [[$zero(); 2]; R];
+                for at in 0..t.inner {
+                    // SAFETY: a panel has `COLUMNS` values for every inner element.
+                    let w = unsafe {
+                        let w = w.add(at * COLUMNS);
+                        [$load(w), $load(w.add($width))]
+                    };
+                    for (row, sum) in sums.iter_mut().enumerate() {
+                        let place = if PACKED { at * ROWS + row } else { row * t.stride + at };
+                        // SAFETY: the row lies within `x`.
+                        let x = $spread(unsafe { *x.add(place) });
+                        sum[0] = $multiply_add(x, w[0], sum[0]);
+                        sum[1] = $multiply_add(x, w[1], sum[1]);
+                    }
+                }
+                let factor = $spread(t.factor);
+                for sum in &mut sums {
+                    *sum = [$multiply(sum[0], factor), $multiply(sum[1], factor)];
+                }
+                if t.columns == COLUMNS {
+                    for (row, sum) in sums.iter().enumerate() {
+                        for (half, &sum) in sum.iter().enumerate() {
+                            // SAFETY: the whole panel's columns lie within the row of `y`.
+                            unsafe {
+                                let y = y.add(row * t.y_stride + half * $width);
+                                $store(y, if t.add { $add($load(y), sum) } else { sum });
+                            }
+                        }
+                    }
+                    return;
+                }
+                let mut values = [0.0f32; COLUMNS];
+                for (row, sum) in sums.iter().enumerate() {
+                    // SAFETY: there is room for two registers.
+                    unsafe {
+                        $store(values.as_mut_ptr(), sum[0]);
+                        $store(values.as_mut_ptr().add($width), sum[1]);
+                    }
+                    for (column, &value) in values[..t.columns].iter().enumerate() {
+                        // SAFETY: so many columns are left in the row of `y`.
+                        unsafe {
+                            let y = y.add(row * t.y_stride + column);
+                            y.write(if t.add { y.read() + value } else { value });
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+tiles!(
+    avx2,
+    "avx2,fma",
+    8,
+    6,
+    _mm256_setzero_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_set1_ps,
+    _mm256_add_ps,
+    _mm256_mul_ps,
+    _mm256_fmadd_ps
+);
+#[cfg(target_arch = "x86_64")]
+tiles!(
+    avx512,
+    "avx512f",
+    16,
+    12,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_set1_ps,
+    _mm512_add_ps,
+    _mm512_mul_ps,
+    _mm512_fmadd_ps
+);
