@@ -1,6 +1,6 @@
 //! Matrix products over strided slices.
 
-use super::pack::Lines;
+use super::lines::Lines;
 use super::product::{self, Target};
 use super::simd::{sum_of_four, sum2};
 use super::tiles::Tiles;
@@ -92,9 +92,8 @@ pub(in crate::ops) unsafe fn product(
     {
         let target = Target { data: Shared(dst), stride, into, factor };
         // SAFETY: passed on.
-        return unsafe {
-            product::product(tiles, target, a.lines(), b.transposed().lines(), threads)
-        };
+        unsafe { product::product(tiles, target, a.lines(), b.transposed().lines(), threads) };
+        return;
     }
     let threads = match threads.count() {
         0 | 1 => Parallelism::None,

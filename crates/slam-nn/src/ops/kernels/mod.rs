@@ -8,9 +8,12 @@ mod simd;
 pub(super) mod activation;
 pub(super) mod adamw;
 pub(super) mod attention;
+mod grid;
+mod lines;
 pub(super) mod matrix;
 pub(super) mod nll;
 pub(super) mod norm;
+#[cfg(target_arch = "x86_64")]
 mod pack;
 pub(super) mod panels;
 mod product;

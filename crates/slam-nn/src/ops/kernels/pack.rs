@@ -1,51 +1,20 @@
 //! An operand of a matrix product laid out as its tiles read it.
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
+use super::lines::Lines;
+use std::arch::x86_64::{
+    __m256, _mm_castps_si128, _mm_storel_epi64, _mm_storeu_ps, _mm256_castps256_ps128,
+    _mm256_extractf128_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps,
+    _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+};
 
-/// Rows of a left operand, or columns of a right one: what the tiles take several of.
-#[derive(Clone, Copy)]
-pub(super) struct Lines<'a> {
-    data: &'a [f32],
-    /// How many.
-    pub count: usize,
-    /// Elements of each.
-    pub inner: usize,
-    /// Distance of a line's first element from the one's before.
-    stride: usize,
-    /// Distance of a line's elements.
-    step: usize,
-}
-
-impl<'a> Lines<'a> {
-    /// # Panics
-    /// If `data` ends before the last line does.
-    pub(super) fn new(
-        data: &'a [f32],
-        count: usize,
-        inner: usize,
-        stride: usize,
-        step: usize,
-    ) -> Self {
-        let last = |n: usize, by: usize| n.saturating_sub(1) * by;
-        let fits = last(count, stride) + last(inner, step) < data.len();
-        assert!(count == 0 || inner == 0 || fits, "lines beyond the data");
-        Self { data, count, inner, stride, step }
-    }
-
-    /// Lines `first..last`, of each the elements `from..to`.
-    pub(super) fn part(self, first: usize, last: usize, from: usize, to: usize) -> Self {
-        let start = (first * self.stride + from * self.step).min(self.data.len());
-        Self::new(&self.data[start..], last - first, to - from, self.stride, self.step)
-    }
-}
+/// Elements taken from a line, or lines from a panel, at a time.
+const STRIP: usize = 8;
 
 /// Lays lines out panel by panel: element by element, the `W` lines' beside each other. Of a last, partial
 /// panel the rest is not for use.
 ///
 /// # Panics
 /// If `panels` is too short.
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn pack<const W: usize>(lines: Lines, panels: &mut [f32]) {
     let Lines { count, inner, .. } = lines;
@@ -63,11 +32,7 @@ pub(super) fn pack<const W: usize>(lines: Lines, panels: &mut [f32]) {
     }
 }
 
-/// Elements taken from a line, or lines from a panel, at a time.
-const STRIP: usize = 8;
-
 /// Lines whose elements lie apart, but beside each other's: whole panels' rows are copied.
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn copy<const W: usize>(lines: Lines, panels: &mut [f32]) {
     let Lines { data, count, inner, step, .. } = lines;
@@ -93,7 +58,6 @@ fn copy<const W: usize>(lines: Lines, panels: &mut [f32]) {
 }
 
 /// Up to `W` lines whose elements lie beside each other: squares of eight by eight are turned over.
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn turn<const W: usize>(lines: Lines, panel: &mut [f32]) {
     let Lines { data, count, inner, stride, .. } = lines;
@@ -137,7 +101,6 @@ fn turn<const W: usize>(lines: Lines, panel: &mut [f32]) {
 }
 
 /// Rows and columns of a square exchanged.
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn transposed(r: [__m256; 8]) -> [__m256; 8] {
@@ -168,7 +131,7 @@ fn one_by_one<const W: usize>(lines: Lines, panel: &mut [f32]) {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

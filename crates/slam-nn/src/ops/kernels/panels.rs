@@ -1,25 +1,26 @@
 //! Matrix products with weights that are laid out once: the CPU's product for inference.
 //!
-//! A general product lays both operands out anew at every call, which for the few hundred rows of an
-//! utterance is a large part of its time. Here the weights lie in panels of as many outputs as two vector
-//! registers hold, and the other operand is read where it lies, so that its rows may overlap: a convolution
-//! copies no windows. Each element is one chain of multiply-adds per block of the inner size, whatever rows
-//! are computed with it: a row's result does not depend on the rows beside it, nor on the threads.
+//! A general product lays both operands out anew at every call, which for the few hundred rows of an utterance
+//! costs. Here the weights lie in panels of as many outputs as two vector registers hold. The other operand's
+//! rows may overlap: a convolution copies no windows. Each element is one chain of multiply-adds per block of
+//! the inner size, whatever rows are computed with it: a row's result does not depend on the rows beside it,
+//! nor on the threads.
 
 use super::activation::gelu_part;
+use super::grid::Grid;
+use super::lines::Lines;
 use super::matrix::{Into, Matrix, Threads, product};
-use super::pack::Lines;
-use super::scratch::Aligned;
+use super::scratch::{self, Aligned};
 use super::tiles::{Tile, Tiles};
 use super::{Shared, written};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Inner elements taken at a time: a block of rows and a panel of weights stay in the second-level cache.
+/// Outputs from which on a task lays its rows out for the tiles too. Fewer don't pay for it, least of all where
+/// rows overlap as a positional convolution's do.
+const MANY: usize = 256;
+/// Inner elements taken at a time of rows that are read where they lie.
 const INNER: usize = 768;
-/// Rows of a task: a multiple of every instruction set's rows of a tile.
-const ROWS: usize = 96;
-/// Outputs of a task, about.
-const OUTPUTS: usize = 128;
 
 /// Weights `[outputs, inner]` in panels, and a bias.
 #[derive(Debug)]
@@ -76,32 +77,26 @@ impl Panels {
         let Some(tiles) = self.tiles else {
             return self.general(x, rows, stride, gelu);
         };
-        let columns = tiles.columns();
-        let group = (OUTPUTS / columns).max(1) * columns;
-        let groups = self.outputs.div_ceil(group);
-        let tasks = rows.div_ceil(ROWS) * groups;
+        let panels = self.outputs.div_ceil(tiles.columns());
+        let grid = Grid::new(tiles, rows, panels, Threads::All.count());
         // SAFETY: the tasks cover all rows and outputs, and each writes its whole part.
         unsafe {
             written(rows * self.outputs, |y| {
                 let y = Shared(y.as_mut_ptr().cast::<f32>());
-                (0..tasks).into_par_iter().for_each(|task| {
-                    let (first, output) = (task / groups * ROWS, task % groups * group);
-                    let block = Block {
-                        first,
-                        last: (first + ROWS).min(rows),
-                        output,
-                        end: (output + group).min(self.outputs),
-                    };
-                    // No two blocks share an element; the rows lie within `x`, as was checked.
-                    self.block(tiles, x, stride, y.0, &block);
-                    for row in block.first..block.last {
-                        // `block` wrote these elements, and no other task touches them.
+                (0..grid.tasks()).into_par_iter().with_max_len(1).for_each(|task| {
+                    let (rows, panels) = grid.task(task);
+                    let first = panels.start * tiles.columns();
+                    let end = (panels.end * tiles.columns()).min(self.outputs);
+                    // No two tasks share an element; the rows lie within `x`, as was checked.
+                    self.task(tiles, x, stride, y, rows.clone(), panels);
+                    for row in rows {
+                        // `task` wrote these elements, and no other touches them.
                         let y = std::slice::from_raw_parts_mut(
-                            y.at(row * self.outputs + block.output).0,
-                            block.end - block.output,
+                            y.at(row * self.outputs + first).0,
+                            end - first,
                         );
                         if let Some(bias) = &self.bias {
-                            y.iter_mut().zip(&bias[block.output..]).for_each(|(y, b)| *y += b);
+                            y.iter_mut().zip(&bias[first..]).for_each(|(y, b)| *y += b);
                         }
                         if gelu {
                             gelu_part(y);
@@ -112,34 +107,55 @@ impl Panels {
         }
     }
 
-    /// The products of a block, block by block of the inner size.
+    /// The products of some rows with some panels, block by block of the inner size.
     ///
     /// # Safety
-    /// `y` must be valid for writes of the block's rows of `self.outputs` values, which nobody else touches
-    /// meanwhile, and the block's rows must lie within `x`.
-    unsafe fn block(&self, tiles: Tiles, x: &[f32], stride: usize, y: *mut f32, block: &Block) {
-        let columns = tiles.columns();
-        for from in (0..self.inner).step_by(INNER) {
-            let inner = INNER.min(self.inner - from);
-            for output in (block.output..block.end).step_by(columns) {
-                let tile = Tile {
-                    inner,
-                    stride,
-                    y_stride: self.outputs,
-                    columns: columns.min(block.end - output),
-                    factor: 1.0,
-                    add: from > 0,
-                };
-                let rows = block.last - block.first;
-                // SAFETY: all are within their slices.
-                unsafe {
-                    let x = x.as_ptr().add(block.first * stride + from);
-                    let w = self.data.values().as_ptr().add(output * self.inner + from * columns);
-                    let y = y.add(block.first * self.outputs + output);
-                    tiles.multiply::<false>(x, w, y, rows, &tile);
+    /// `y` must be valid for writes of these rows of `self.outputs` values, which nobody else touches
+    /// meanwhile in the panels' columns, and the rows must lie within `x`.
+    unsafe fn task(
+        &self,
+        tiles: Tiles,
+        x: &[f32],
+        stride: usize,
+        y: Shared,
+        rows: Range<usize>,
+        panels: Range<usize>,
+    ) {
+        let (inner, columns) = (self.inner, tiles.columns());
+        let many = self.outputs >= MANY;
+        let depth = if many { inner.div_ceil(inner.div_ceil(tiles.depth())) } else { INNER };
+        let length = if many { rows.len().next_multiple_of(tiles.rows()) * depth } else { 0 };
+        scratch::rows(length, |laid_out| {
+            for from in (0..inner).step_by(depth) {
+                let to = (from + depth).min(inner);
+                if many {
+                    let lines = Lines::new(x, rows.end, inner, stride, 1);
+                    tiles.pack_rows(lines.part(rows.start, rows.end, from, to), laid_out);
+                }
+                for panel in panels.clone() {
+                    let output = panel * columns;
+                    let tile = Tile {
+                        inner: to - from,
+                        stride,
+                        y_stride: self.outputs,
+                        columns: columns.min(self.outputs - output),
+                        factor: 1.0,
+                        add: from > 0,
+                    };
+                    // SAFETY: all are within their slices.
+                    unsafe {
+                        let w = self.data.values().as_ptr().add(output * inner + from * columns);
+                        let y = y.at(rows.start * self.outputs + output).0;
+                        if many {
+                            tiles.multiply::<true>(laid_out.as_ptr(), w, y, rows.len(), &tile);
+                        } else {
+                            let x = x.as_ptr().add(rows.start * stride + from);
+                            tiles.multiply::<false>(x, w, y, rows.len(), &tile);
+                        }
+                    }
                 }
             }
-        }
+        });
     }
 
     /// The same by the general product; panels of one output are rows.
@@ -163,14 +179,6 @@ impl Panels {
     }
 }
 
-/// Rows `first..last` and outputs `output..end` of a product.
-struct Block {
-    first: usize,
-    last: usize,
-    output: usize,
-    end: usize,
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::numbers;
@@ -182,9 +190,14 @@ mod tests {
 
     #[test]
     fn products_equal_sums_in_double_precision() {
-        for (rows, inner, stride, outputs) in
-            [(1, 1, 1, 1), (7, 10, 5, 33), (13, 48, 16, 48), (101, 800, 800, 20), (25, 1540, 7, 65)]
-        {
+        for (rows, inner, stride, outputs) in [
+            (1, 1, 1, 1),
+            (7, 10, 5, 33),
+            (13, 48, 16, 48),
+            (101, 800, 800, 20),
+            (49, 800, 300, 290),
+            (25, 1540, 7, 65),
+        ] {
             let x = numbers((rows - 1) * stride + inner, 1);
             let weight = numbers(outputs * inner, 2);
             let bias = numbers(outputs, 3);
@@ -204,15 +217,17 @@ mod tests {
 
     #[test]
     fn a_row_is_the_same_in_any_company() {
-        let (inner, outputs, rows) = (96, 80, 211);
-        let x = numbers(rows * inner, 4);
-        let w = Panels::new(&numbers(outputs * inner, 5), inner, None);
-        let all = w.times(&x, rows, inner, true);
-        for first in [0, 5, 100, 210] {
-            for count in [1, 2, 3, 7, 100] {
-                let count = count.min(rows - first);
-                let part = w.times(&x[first * inner..], count, inner, true);
-                assert_eq!(part, all[first * outputs..(first + count) * outputs]);
+        let (inner, rows) = (96, 211);
+        for outputs in [80, 300] {
+            let x = numbers(rows * inner, 4);
+            let w = Panels::new(&numbers(outputs * inner, 5), inner, None);
+            let all = w.times(&x, rows, inner, true);
+            for first in [0, 5, 100, 210] {
+                for count in [1, 2, 3, 7, 100] {
+                    let count = count.min(rows - first);
+                    let part = w.times(&x[first * inner..], count, inner, true);
+                    assert_eq!(part, all[first * outputs..(first + count) * outputs]);
+                }
             }
         }
     }

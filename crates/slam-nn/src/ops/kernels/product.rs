@@ -3,19 +3,14 @@
 //! The inner size is cut into blocks by itself alone, and an element is one chain of multiply-adds per block: its
 //! bytes depend on its row and its column, not on the sizes of the operands, nor on the threads.
 
+use super::grid::Grid;
+use super::lines::Lines;
 use super::matrix::{Into, Threads};
-use super::pack::Lines;
 use super::tiles::{Tile, Tiles};
 use super::{Shared, scratch};
 use rayon::prelude::*;
 
-/// Inner elements of a block, at most: a panel of columns stays in the first-level cache.
-const INNER: usize = 384;
-/// Rows of a task, at most: their block stays in the second-level cache.
-const ROWS: usize = 48;
-/// Columns worth laying the rows of a task out for once more.
-const COLUMNS: usize = 256;
-/// Columns laid out at a time, at most: some 12 MiB for a block of them.
+/// Columns laid out at a time, at most: up to 12 MiB for a block of them.
 const WIDE: usize = 8192;
 /// Elements of a task that lays out columns.
 const PACKED: usize = 32 * 1024;
@@ -30,31 +25,6 @@ pub(super) struct Target {
     pub stride: usize,
     pub into: Into,
     pub factor: f32,
-}
-
-/// How a product's tiles are dealt out: some rows by some panels a task.
-struct Grid {
-    rows: usize,
-    row_tasks: usize,
-    panels: usize,
-    panel_tasks: usize,
-}
-
-impl Grid {
-    fn new(tiles: Tiles, rows: usize, panels: usize, threads: usize) -> Self {
-        // A few tasks a thread, so that none waits long for the last.
-        let wanted = if threads == 1 { 1 } else { 4 * threads };
-        let least = 2 * tiles.rows();
-        let task = rows.div_ceil(wanted).next_multiple_of(tiles.rows()).clamp(least, ROWS);
-        let row_tasks = rows.div_ceil(task);
-        let most = (panels * tiles.columns() / COLUMNS).max(1);
-        let panel_tasks = wanted.div_ceil(row_tasks).min(most);
-        Self { rows: task, row_tasks, panels: panels.div_ceil(panel_tasks), panel_tasks }
-    }
-
-    fn tasks(&self) -> usize {
-        self.row_tasks * self.panel_tasks
-    }
 }
 
 fn run(threads: Threads, tasks: usize, task: impl Fn(usize) + Send + Sync) {
@@ -104,7 +74,7 @@ unsafe fn product_of_few(
     threads: Threads,
 ) {
     let (inner, wide) = (rows.inner, tiles.columns());
-    let depth = inner.div_ceil(inner.div_ceil(INNER)).next_multiple_of(8);
+    let depth = inner.div_ceil(inner.div_ceil(tiles.depth())).next_multiple_of(8);
     let blocks = inner.div_ceil(depth);
     let extent = |block: usize| (block * depth, ((block + 1) * depth).min(inner));
     let panels = columns.count.div_ceil(wide);
@@ -131,12 +101,11 @@ unsafe fn product_of_few(
         };
         let multiply = |block: usize, task: usize| {
             let (from, to) = extent(block);
-            let (row, panel) = (task / grid.panel_tasks, task % grid.panel_tasks);
-            let (first, last) = (row * grid.rows, ((row + 1) * grid.rows).min(rows.count));
+            let (of_rows, of_panels) = grid.task(task);
             let depth = to - from;
-            scratch::rows((last - first).next_multiple_of(tiles.rows()) * depth, |x| {
-                tiles.pack_rows(rows.part(first, last, from, to), x);
-                for panel in panel * grid.panels..((panel + 1) * grid.panels).min(panels) {
+            scratch::rows(of_rows.len().next_multiple_of(tiles.rows()) * depth, |x| {
+                tiles.pack_rows(rows.part(of_rows.start, of_rows.end, from, to), x);
+                for panel in of_panels {
                     let column = panel * wide;
                     let tile = Tile {
                         inner: depth,
@@ -150,8 +119,8 @@ unsafe fn product_of_few(
                     // element of the result in common.
                     unsafe {
                         let w = place(block).at(column * depth).0;
-                        let y = target.data.at(first * target.stride + column).0;
-                        tiles.multiply::<true>(x.as_ptr(), w, y, last - first, &tile);
+                        let y = target.data.at(of_rows.start * target.stride + column).0;
+                        tiles.multiply::<true>(x.as_ptr(), w, y, of_rows.len(), &tile);
                     }
                 }
             });

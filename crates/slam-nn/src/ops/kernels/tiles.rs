@@ -2,7 +2,7 @@
 //!
 //! Each element is one chain of multiply-adds along the inner size, whatever is computed beside it.
 
-use super::pack::Lines;
+use super::lines::Lines;
 
 /// The instructions that tiles are made of, and with them their size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,17 @@ impl Tiles {
         }
     }
 
+    /// Inner elements of a block, at most: some of its rows and a panel of its columns stay in the first-level
+    /// cache.
+    pub(super) fn depth(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 256,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 384,
+        }
+    }
+
     /// Lays columns out in panels, see [`pack`](super::pack::pack).
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(super) fn pack_columns(self, columns: Lines, panels: &mut [f32]) {
@@ -136,7 +147,7 @@ impl Tiles {
 #[cfg(target_arch = "x86_64")]
 macro_rules! tiles {
     (
-        $name:ident, $features:literal, $width:literal, $rows:literal,
+        $name:ident, $features:literal, $register:ident, $width:literal, $rows:literal,
         $zero:ident, $load:ident, $store:ident, $spread:ident,
         $add:ident, $multiply:ident, $multiply_add:ident
     ) => {
@@ -148,6 +159,9 @@ macro_rules! tiles {
             pub(super) const ROWS: usize = $rows;
             /// Columns of a panel.
             pub(super) const COLUMNS: usize = 2 * $width;
+            /// Inner elements of a turn of the innermost loop.
+            const UNROLLED: usize = 4;
+            type Register = $register;
 
             /// The products of rows with a panel.
             ///
@@ -195,6 +209,33 @@ macro_rules! tiles {
                 }
             }
 
+            /// Adds the products of one inner element.
+            ///
+            /// # Safety
+            /// As of [`multiply`].
+            #[target_feature(enable = $features)]
+            #[inline]
+            unsafe fn element<const R: usize, const PACKED: bool>(
+                x: *const f32,
+                w: *const f32,
+                at: usize,
+                t: &Tile,
+                sums: &mut [[Register; 2]; R],
+            ) {
+                // SAFETY: a panel has `COLUMNS` values for every inner element.
+                let w = unsafe {
+                    let w = w.add(at * COLUMNS);
+                    [$load(w), $load(w.add($width))]
+                };
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    let place = if PACKED { at * ROWS + row } else { row * t.stride + at };
+                    // SAFETY: the row lies within `x`.
+                    let x = $spread(unsafe { *x.add(place) });
+                    sum[0] = $multiply_add(x, w[0], sum[0]);
+                    sum[1] = $multiply_add(x, w[1], sum[1]);
+                }
+            }
+
             /// The products of `R` rows with a panel.
             ///
             /// # Safety
@@ -213,19 +254,17 @@ macro_rules! tiles {
                     _mm_prefetch::<_MM_HINT_T0>(y.wrapping_add(4 * (COLUMNS - 1)));
                 }
                 let mut sums = [[$zero(); 2]; R];
-                for at in 0..t.inner {
-                    // SAFETY: a panel has `COLUMNS` values for every inner element.
-                    let w = unsafe {
-                        let w = w.add(at * COLUMNS);
-                        [$load(w), $load(w.add($width))]
-                    };
-                    for (row, sum) in sums.iter_mut().enumerate() {
-                        let place = if PACKED { at * ROWS + row } else { row * t.stride + at };
-                        // SAFETY: the row lies within `x`.
-                        let x = $spread(unsafe { *x.add(place) });
-                        sum[0] = $multiply_add(x, w[0], sum[0]);
-                        sum[1] = $multiply_add(x, w[1], sum[1]);
+                // Several elements a turn, or the time depends on where in a cache line the loop begins.
+                let turns = t.inner / UNROLLED;
+                for turn in 0..turns {
+                    for at in 0..UNROLLED {
+                        // SAFETY: passed on.
+                        unsafe { element::<R, PACKED>(x, w, turn * UNROLLED + at, t, &mut sums) };
                     }
+                }
+                for at in turns * UNROLLED..t.inner {
+                    // SAFETY: passed on.
+                    unsafe { element::<R, PACKED>(x, w, at, t, &mut sums) };
                 }
                 let factor = $spread(t.factor);
                 for sum in &mut sums {
@@ -267,6 +306,7 @@ macro_rules! tiles {
 tiles!(
     avx2,
     "avx2,fma",
+    __m256,
     8,
     6,
     _mm256_setzero_ps,
@@ -281,6 +321,7 @@ tiles!(
 tiles!(
     avx512,
     "avx512f",
+    __m512,
     16,
     12,
     _mm512_setzero_ps,
