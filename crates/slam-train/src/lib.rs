@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod config;
+mod context;
 pub mod data;
 pub mod device_check;
 pub mod dpo;
@@ -13,15 +14,17 @@ pub mod packing;
 pub mod plan;
 mod prefetch;
 pub mod pretrain;
+mod report;
 pub mod schedule;
 mod session;
 mod spike;
 mod state;
 mod tensorboard;
-pub mod trainer;
+mod trainer;
 
 pub use budget::Budget;
+pub use context::{Mode, Probe, RunContext};
 pub use error::TrainError;
 pub use plan::Plan;
+pub use report::{Report, Summary, Update};
 pub use state::tokeniser_of_model;
-pub use trainer::{Mode, Probe, Report, RunContext, Summary, Update};

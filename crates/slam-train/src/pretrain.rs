@@ -15,11 +15,13 @@ use slam_lm::{Decoder, DecoderConfig, TokenBatch};
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
+use crate::context::{Mode, RunContext};
 use crate::data::{Corpus, Mixture, Samples, Selection, UnitShards, choose, same_tokeniser};
 use crate::error::TrainError;
 use crate::objective::{Loss, Objective, Steps};
 use crate::packing::{self, Packing, Piece};
-use crate::trainer::{self, Job, Mode, RunContext, Summary, Update};
+use crate::report::{self, Summary, Update};
+use crate::trainer::{self, Job};
 
 /// Parameters of pre-training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,7 +97,7 @@ pub fn pretrain(
     let params = serde_json::json!({"config": config, "start": format!("{start:?}")});
     let identity = serde_json::json!({"config": config::identity(&params["config"]), "start": params["start"]});
     let key = Key::of_work("pretrain", 3, &identity, [data_key]);
-    if let Some(summary) = trainer::finished(context.run, &key) {
+    if let Some(summary) = report::finished(context.run, &key) {
         return Ok(summary);
     }
     if config.context < 2 || config.rows == 0 {

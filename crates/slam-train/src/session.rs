@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use slam_lm::Decoder;
 
 use crate::budget::{Budget, Pace, Spent, Stand};
+use crate::context::RunContext;
 use crate::plan::{self, Plan};
+use crate::report::Report;
 use crate::state::State;
-use crate::trainer::{Job, Report, RunContext};
+use crate::trainer::Job;
 
 /// Measured steps before the first plan; the first step of a process compiles kernels and is not measured.
 const CALIBRATION_STEPS: u32 = 5;

@@ -15,11 +15,13 @@ use slam_nn::params::Parameters;
 use slam_nn::weights::{Weights, write_safetensors};
 
 use crate::budget::Spent;
+use crate::context::RunContext;
 use crate::error::TrainError;
 use crate::optimiser::{AdamW, Value};
+use crate::report::Update;
 use crate::session::Ending;
 use crate::spike::Spikes;
-use crate::trainer::{Job, RunContext, Update};
+use crate::trainer::Job;
 
 const OPTIMISER: &str = "optimiser.safetensors";
 const COUNTERS: &str = "state.json";

@@ -1,33 +1,29 @@
 //! The training loop that pre-training and DPO share.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
 use burn::tensor::{Device, GradientCheckpointingStrategy};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use slam_dataset::Key;
 use slam_lm::Decoder;
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::Parameters;
 
-use crate::budget::{Budget, Spent, Stand};
+use crate::budget::{Budget, Stand};
 use crate::config::{Activations, OptimiserConfig, Precision};
+use crate::context::{Mode, RunContext};
 use crate::error::TrainError;
 use crate::metrics::Metrics;
 use crate::objective::{Loss, Objective};
 use crate::optimiser::{AdamW, GradientSum};
 use crate::plan::Plan;
 use crate::prefetch::Prefetch;
+use crate::report::{Report, SUMMARY, Summary, Update, finished};
 use crate::session::Session;
 use crate::state::{self, State};
-
-/// What a run writes when it is finished, beside the model in `final/`.
-const SUMMARY: &str = "summary.json";
 
 /// What a run is made of.
 pub(crate) struct Job<'a> {
@@ -39,100 +35,6 @@ pub(crate) struct Job<'a> {
     pub(crate) key: &'a Key,
     /// The stage's parameters, kept in every checkpoint.
     pub(crate) params: &'a Value,
-}
-
-/// Whether a run trains or only says what it would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// To the end of the budget.
-    #[default]
-    Train,
-    /// Until the first steps are measured; then the plan is told and nothing is kept.
-    Plan,
-}
-
-/// The surroundings of a run; nothing in here changes its result.
-#[derive(Clone, Copy)]
-pub struct RunContext<'a> {
-    /// The run's folder.
-    pub run: &'a Path,
-    /// The device, outside autodiff. It holds the weights, the optimiser's state and the checkpoints.
-    pub device: &'a Device,
-    /// More devices that take their share of every step: each gets a copy of the weights, and the gradients
-    /// are summed on `device`. The result differs from one device's by rounding alone.
-    pub others: &'a [Device],
-    /// Set when the process was asked to stop.
-    pub cancel: &'a AtomicBool,
-    /// When the stage began: what it takes to read data counts towards a budget in seconds.
-    pub started: Instant,
-    /// Whether to train or only to plan.
-    pub mode: Mode,
-    /// Where news go.
-    pub tell: &'a dyn Fn(&Update),
-    /// More figures of the model at each validation, for the metrics. It runs on the model as it computes.
-    pub probe: Option<Probe<'a>>,
-}
-
-/// Figures of a model by name, or what kept them from being had: a probe never ends a run.
-pub type Probe<'a> = &'a dyn Fn(&Decoder) -> Result<BTreeMap<String, f64>, String>;
-
-/// News of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Update {
-    /// How far it is.
-    Progress(Report),
-    /// What it expects, for the first time or anew.
-    Plan(Plan),
-    /// Something that a person should know.
-    Note(String),
-}
-
-/// How far a run is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// The fraction of the budget that is spent.
-    pub progress: f64,
-    /// What is spent.
-    pub spent: Spent,
-    /// Seconds left, where they can be told.
-    pub seconds_left: Option<f64>,
-    /// The last loss.
-    pub loss: f64,
-    /// The last validation loss.
-    pub validation_loss: Option<f64>,
-    /// The last learning rate.
-    pub lr: f64,
-    /// Tokens a second in this session.
-    pub tokens_per_second: f64,
-    /// The training rate (6 operations a parameter and token) over the rate at which the device multiplies
-    /// matrices.
-    pub peak_share: f64,
-}
-
-/// A finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// What the run was made of.
-    pub key: Key,
-    /// What it took.
-    pub spent: Spent,
-    /// The last training loss.
-    pub loss: f64,
-    /// Figures of held-out data at the end.
-    pub validation: BTreeMap<String, f64>,
-    /// Parameters of the model.
-    pub parameters: u64,
-    /// Whether the run was finished before this call.
-    #[serde(skip)]
-    pub was_done: bool,
-}
-
-/// The summary of a finished run with this key.
-pub(crate) fn finished(run: &Path, key: &Key) -> Option<Summary> {
-    let bytes = fs::read(run.join(SUMMARY)).ok()?;
-    let summary: Summary = serde_json::from_slice(&bytes).ok()?;
-    (summary.key == *key && run.join("final").is_dir())
-        .then_some(Summary { was_done: true, ..summary })
 }
 
 /// Trains a model to the end of its budget, from its last checkpoint where there is one.
@@ -198,26 +100,6 @@ struct Run<'a, 'c, O: Objective> {
     metrics: Metrics,
     /// Figures of held-out data behind the last step.
     validation: Option<BTreeMap<String, f64>>,
-}
-
-impl<'a> RunContext<'a> {
-    /// The surroundings of a run that begins now.
-    pub fn new(
-        run: &'a Path,
-        device: &'a Device,
-        cancel: &'a AtomicBool,
-        tell: &'a dyn Fn(&Update),
-    ) -> Self {
-        let (started, mode) = (Instant::now(), Mode::Train);
-        Self { run, device, others: &[], cancel, started, mode, tell, probe: None }
-    }
-
-    /// How many of a step's `all` rows are computed at once: `micro` (0 for all), and no more than a device's
-    /// share.
-    pub(crate) fn part_of(&self, all: usize, micro: usize) -> usize {
-        let share = all.div_ceil(1 + self.others.len());
-        if micro == 0 { share } else { micro.min(share) }
-    }
 }
 
 impl<O: Objective + Sync> Run<'_, '_, O> {

@@ -18,10 +18,12 @@ use slam_lm::Decoder;
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
+use crate::context::RunContext;
 use crate::data::same_tokeniser;
 use crate::error::TrainError;
 use crate::objective::{Loss, Objective, Steps};
-use crate::trainer::{self, Job, RunContext, Summary};
+use crate::report::{self, Summary};
+use crate::trainer::{self, Job};
 
 pub use loss::DpoLoss;
 pub use pairs::Truncation;
@@ -126,7 +128,7 @@ pub fn dpo(
 ) -> Result<Summary, TrainError> {
     let params = serde_json::to_value(config).map_err(|e| TrainError::Config(e.to_string()))?;
     let key = Key::of_work("dpo", 2, &config::identity(&params), [data_key]);
-    if let Some(summary) = trainer::finished(context.run, &key) {
+    if let Some(summary) = report::finished(context.run, &key) {
         return Ok(summary);
     }
     config.check()?;

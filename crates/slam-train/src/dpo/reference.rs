@@ -18,8 +18,8 @@ use slam_lm::Decoder;
 use super::pairs::{Caps, Pair, Pairs};
 use super::rows::log_probs;
 use crate::config::Precision;
+use crate::context::RunContext;
 use crate::error::TrainError;
-use crate::trainer::RunContext;
 
 /// The name of the side file's metadata entry that holds its key.
 const KEY: &str = "slam.reference";

@@ -1,197 +1,31 @@
-//! A reader of Python pickles (protocols 0–5) that executes nothing.
-//!
-//! Globals stay names, calls stay records of what would be called. Nodes live in one arena, so that
-//! neither depth nor cycles of the input can exhaust the stack; bytes stay ranges of the input, so
-//! that memory is bounded by its length. Opcodes: CPython `Lib/pickletools.py`.
+//! The machine that a pickle is a program for, without what would need Python.
 
+use super::{Hook, Id, Node, Pickle};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Values of a pickle at most; the index of a checkpoint of a thousand tensors has some 30,000.
 const LIMIT: usize = 1 << 20;
 
-/// Index of a node in its [`Pickle`].
-pub type Id = usize;
-
-/// One Python value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Node {
-    /// `None`.
-    None,
-    /// `True` or `False`.
-    Bool(bool),
-    /// An integer that fits 64 bits.
-    Int(i64),
-    /// An integer that does not, as little-endian two's complement.
-    Long(Range<usize>),
-    /// A float.
-    Float(f64),
-    /// A `str`.
-    Str(String),
-    /// `bytes`: a range of the input.
-    Bytes(Range<usize>),
-    /// A tuple.
-    Tuple(Vec<Id>),
-    /// A list, a set or a frozen set.
-    List(Vec<Id>),
-    /// A dict in insertion order; a repeated key is repeated here.
-    Dict(Vec<(Id, Id)>),
-    /// A class or function, by name only.
-    Global {
-        /// Its module.
-        module: String,
-        /// Its qualified name.
-        name: String,
-    },
-    /// What a call or an instantiation would have made.
-    Object {
-        /// What would be called.
-        callable: Id,
-        /// With which arguments (a tuple).
-        args: Id,
-        /// The state that `BUILD` sets.
-        state: Option<Id>,
-        /// Items set on it, as in an `OrderedDict`.
-        items: Vec<(Id, Id)>,
-    },
-    /// A persistent identifier: torch's reference to a storage.
-    Persistent(Id),
-    /// Bytes that a [`Hook`] read from between the opcodes, for the object it stands for.
-    Inline {
-        /// The object whose data these are.
-        object: Id,
-        /// Where they lie in the input.
-        data: Range<usize>,
-    },
-}
-
-/// Lets a format put raw data between opcodes, as joblib puts arrays behind their wrapper's `BUILD`.
-pub trait Hook {
-    /// Called after each `BUILD` with the object and the input's next position: the data's range, if
-    /// data follows here. Reading goes on at its end.
-    ///
-    /// # Errors
-    /// When the data that must follow is not there, in words.
-    fn after_build(
-        &mut self,
-        pickle: &Pickle,
-        object: Id,
-        position: usize,
-    ) -> Result<Option<Range<usize>>, String>;
-}
-
-/// No data between opcodes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Plain;
-
-impl Hook for Plain {
-    fn after_build(&mut self, _: &Pickle, _: Id, _: usize) -> Result<Option<Range<usize>>, String> {
-        Ok(None)
-    }
-}
-
-/// A pickle read into an arena.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pickle {
-    nodes: Vec<Node>,
-    root: Id,
-    end: usize,
-}
-
-impl Pickle {
-    /// Reads the pickle at the start of `input`.
-    ///
-    /// # Errors
-    /// When it is cut off, malformed, or uses an opcode that would need Python, in words.
-    pub fn read(input: &[u8], hook: &mut dyn Hook) -> Result<Self, String> {
-        let mut machine = Machine {
-            input,
-            at: 0,
-            out: Self::default(),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: BTreeMap::new(),
-        };
-        while !machine.step(hook)? {
-            // An opcode of one byte makes a node of many: what memory a file takes must not be its choice.
-            if machine.out.nodes.len().max(machine.stack.len()).max(machine.marks.len()) > LIMIT {
-                return Err(format!("the pickle has more than {LIMIT} values"));
-            }
-        }
-        machine.out.root = machine.pop()?;
-        machine.out.end = machine.at;
-        Ok(machine.out)
-    }
-
-    /// The value that was pickled.
-    pub fn root(&self) -> Id {
-        self.root
-    }
-
-    /// Position behind the last opcode.
-    pub fn end(&self) -> usize {
-        self.end
-    }
-
-    /// All nodes, in the order in which they were made.
-    pub fn ids(&self) -> std::ops::Range<Id> {
-        0..self.nodes.len()
-    }
-
-    /// A node.
-    pub fn node(&self, id: Id) -> &Node {
-        &self.nodes[id]
-    }
-
-    /// The `str`, if it is one.
-    pub fn str(&self, id: Id) -> Option<&str> {
-        match self.node(id) {
-            Node::Str(s) => Some(s),
-            _ => None,
+/// Runs the program at the start of `input`.
+pub(super) fn run(input: &[u8], hook: &mut dyn Hook) -> Result<Pickle, String> {
+    let mut machine = Machine {
+        input,
+        at: 0,
+        out: Pickle::default(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: BTreeMap::new(),
+    };
+    while !machine.step(hook)? {
+        // An opcode of one byte makes a node of many: what memory a file takes must not be its choice.
+        if machine.out.nodes.len().max(machine.stack.len()).max(machine.marks.len()) > LIMIT {
+            return Err(format!("the pickle has more than {LIMIT} values"));
         }
     }
-
-    /// The integer, if it is one and fits.
-    pub fn int(&self, id: Id) -> Option<i64> {
-        match self.node(id) {
-            Node::Int(i) => Some(*i),
-            _ => None,
-        }
-    }
-
-    /// The elements of a tuple or list.
-    pub fn elements(&self, id: Id) -> Option<&[Id]> {
-        match self.node(id) {
-            Node::Tuple(v) | Node::List(v) => Some(v),
-            _ => None,
-        }
-    }
-
-    /// The items of a dict, or those set on an object.
-    pub fn items(&self, id: Id) -> Option<&[(Id, Id)]> {
-        match self.node(id) {
-            Node::Dict(v) | Node::Object { items: v, .. } => Some(v),
-            _ => None,
-        }
-    }
-
-    /// The last value stored under a `str` key of a dict or an object's items.
-    pub fn get(&self, id: Id, key: &str) -> Option<Id> {
-        self.items(id)?.iter().rev().find(|(k, _)| self.str(*k) == Some(key)).map(|(_, v)| *v)
-    }
-
-    /// Module and name of a global.
-    pub fn global(&self, id: Id) -> Option<(&str, &str)> {
-        match self.node(id) {
-            Node::Global { module, name } => Some((module, name)),
-            _ => None,
-        }
-    }
-
-    fn push(&mut self, node: Node) -> Id {
-        self.nodes.push(node);
-        self.nodes.len() - 1
-    }
+    machine.out.root = machine.pop()?;
+    machine.out.end = machine.at;
+    Ok(machine.out)
 }
 
 struct Machine<'a> {
