@@ -90,11 +90,6 @@ multiversion! {
     }
 }
 
-/// `x Φ(x)` where it stands.
-pub(in crate::ops) fn gelu_in_place(x: &mut [f32]) {
-    x.par_chunks_mut(TASK).for_each(gelu_part);
-}
-
 multiversion! {
     fn gelu_backward_part(x: &[f32], g: &mut [f32]) {
         /// 1 / sqrt(2 pi)

@@ -2,7 +2,6 @@
 
 /// Rows of a left operand, or columns of a right one: what the tiles take several of.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
 pub(super) struct Lines<'a> {
     pub data: &'a [f32],
     /// How many.

@@ -5,7 +5,6 @@ use super::product::{self, Target};
 use super::simd::{sum_of_four, sum2};
 use super::tiles::Tiles;
 use super::{Shared, written};
-use gemm::Parallelism;
 use rayon::prelude::*;
 
 /// A strided matrix in a slice.
@@ -87,42 +86,10 @@ pub(in crate::ops) unsafe fn product(
     threads: Threads,
 ) {
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
-    if a.cols > 0
-        && let Some(tiles) = Tiles::of_this_machine()
-    {
-        let target = Target { data: Shared(dst), stride, into, factor };
-        // SAFETY: passed on.
-        unsafe { product::product(tiles, target, a.lines(), b.transposed().lines(), threads) };
-        return;
-    }
-    let threads = match threads.count() {
-        0 | 1 => Parallelism::None,
-        n => Parallelism::Rayon(n),
-    };
-    // SAFETY: `Matrix::new` checked the operands' extents, the caller vouches for `dst`.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.cols,
-            a.cols,
-            dst,
-            1,
-            stride as isize,
-            into == Into::Add,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
-            1.0,
-            factor,
-            false,
-            false,
-            false,
-            threads,
-        );
-    }
+    let target = Target { data: Shared(dst), stride, into, factor };
+    let (rows, columns) = (a.lines(), b.transposed().lines());
+    // SAFETY: passed on.
+    unsafe { product::product(Tiles::of_this_machine(), target, rows, columns, threads) };
 }
 
 /// [`product`] into a dense slice.

@@ -13,7 +13,6 @@ mod lines;
 pub(super) mod matrix;
 pub(super) mod nll;
 pub(super) mod norm;
-#[cfg(target_arch = "x86_64")]
 mod pack;
 pub(super) mod panels;
 mod product;

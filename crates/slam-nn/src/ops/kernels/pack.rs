@@ -1,6 +1,7 @@
 //! An operand of a matrix product laid out as its tiles read it.
 
 use super::lines::Lines;
+#[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m256, _mm_castps_si128, _mm_storel_epi64, _mm_storeu_ps, _mm256_castps256_ps128,
     _mm256_extractf128_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_setzero_ps,
@@ -10,30 +11,44 @@ use std::arch::x86_64::{
 /// Elements taken from a line, or lines from a panel, at a time.
 const STRIP: usize = 8;
 
+/// [`pack`] in plain code.
+pub(super) fn plain<const W: usize>(lines: Lines, panels: &mut [f32]) {
+    pack::<W>(lines, panels, one_by_one::<W>);
+}
+
+/// [`pack`] with AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn avx2<const W: usize>(lines: Lines, panels: &mut [f32]) {
+    pack::<W>(lines, panels, |lines, panel| turn::<W>(lines, panel));
+}
+
 /// Lays lines out panel by panel: element by element, the `W` lines' beside each other. Of a last, partial
-/// panel the rest is not for use.
+/// panel the rest is not for use. `turn` does so for one panel of lines whose elements lie beside each other.
 ///
 /// # Panics
 /// If `panels` is too short.
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn pack<const W: usize>(lines: Lines, panels: &mut [f32]) {
+#[inline(always)]
+#[allow(clippy::inline_always)]
+fn pack<const W: usize>(lines: Lines, panels: &mut [f32], turn: impl Fn(Lines, &mut [f32])) {
     let Lines { count, inner, .. } = lines;
     let panels = &mut panels[..count.next_multiple_of(W) * inner];
-    if lines.step == 1 {
-        for (panel, first) in panels.chunks_exact_mut(W * inner).zip((0..count).step_by(W)) {
-            turn::<W>(lines.part(first, (first + W).min(count), 0, inner), panel);
-        }
-    } else if lines.stride == 1 {
-        copy::<W>(lines, panels);
-    } else {
-        for (panel, first) in panels.chunks_exact_mut(W * inner).zip((0..count).step_by(W)) {
-            one_by_one::<W>(lines.part(first, (first + W).min(count), 0, inner), panel);
+    if lines.step != 1 && lines.stride == 1 {
+        return copy::<W>(lines, panels);
+    }
+    for (panel, first) in panels.chunks_exact_mut(W * inner).zip((0..count).step_by(W)) {
+        let lines = lines.part(first, (first + W).min(count), 0, inner);
+        if lines.step == 1 {
+            turn(lines, panel);
+        } else {
+            one_by_one::<W>(lines, panel);
         }
     }
 }
 
 /// Lines whose elements lie apart, but beside each other's: whole panels' rows are copied.
-#[target_feature(enable = "avx2,fma")]
+#[inline(always)]
+#[allow(clippy::inline_always)]
 fn copy<const W: usize>(lines: Lines, panels: &mut [f32]) {
     let Lines { data, count, inner, step, .. } = lines;
     let (whole, rest) = (count / W, count % W);
@@ -58,6 +73,7 @@ fn copy<const W: usize>(lines: Lines, panels: &mut [f32]) {
 }
 
 /// Up to `W` lines whose elements lie beside each other: squares of eight by eight are turned over.
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn turn<const W: usize>(lines: Lines, panel: &mut [f32]) {
     let Lines { data, count, inner, stride, .. } = lines;
@@ -101,6 +117,7 @@ fn turn<const W: usize>(lines: Lines, panel: &mut [f32]) {
 }
 
 /// Rows and columns of a square exchanged.
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn transposed(r: [__m256; 8]) -> [__m256; 8] {
@@ -138,22 +155,30 @@ mod tests {
     fn check<const W: usize>(count: usize, inner: usize, stride: usize, step: usize) {
         let data: Vec<f32> = (0..(count * stride).max(inner * step)).map(|i| i as f32).collect();
         let lines = Lines::new(&data, count, inner, stride, step);
-        let mut panels = vec![-1.0; count.next_multiple_of(W) * inner];
-        // SAFETY: the caller detected the instructions.
-        unsafe { pack::<W>(lines, &mut panels) };
-        for line in 0..count {
-            for at in 0..inner {
-                let got = panels[line / W * W * inner + at * W + line % W];
-                assert_eq!(got, (line * stride + at * step) as f32, "{W}: {line}, {at}");
+        let look = |panels: &[f32]| {
+            for line in 0..count {
+                for at in 0..inner {
+                    let got = panels[line / W * W * inner + at * W + line % W];
+                    assert_eq!(got, (line * stride + at * step) as f32, "{W}: {line}, {at}");
+                }
             }
+        };
+        let empty = vec![-1.0; count.next_multiple_of(W) * inner];
+        let mut panels = empty.clone();
+        plain::<W>(lines, &mut panels);
+        look(&panels);
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+        {
+            panels.clone_from(&empty);
+            // SAFETY: the instructions were detected.
+            unsafe { avx2::<W>(lines, &mut panels) };
+            look(&panels);
         }
     }
 
     #[test]
     fn panels_hold_every_element() {
-        if super::super::tiles::Tiles::of_this_machine().is_none() {
-            return;
-        }
         for (count, inner) in [(1, 1), (6, 8), (12, 16), (16, 9), (32, 24), (37, 19), (96, 7)] {
             for (stride, step) in
                 [(inner, 1), (inner + 3, 1), (1, count), (1, count + 5), (2 * inner, 2)]

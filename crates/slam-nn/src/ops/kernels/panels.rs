@@ -9,7 +9,7 @@
 use super::activation::gelu_part;
 use super::grid::Grid;
 use super::lines::Lines;
-use super::matrix::{Into, Matrix, Threads, product};
+use super::matrix::Threads;
 use super::scratch::{self, Aligned};
 use super::tiles::{Tile, Tiles};
 use super::{Shared, written};
@@ -25,8 +25,7 @@ const INNER: usize = 768;
 /// Weights `[outputs, inner]` in panels, and a bias.
 #[derive(Debug)]
 pub(in crate::ops) struct Panels {
-    /// None where the general product has to do; the data are rows then.
-    tiles: Option<Tiles>,
+    tiles: Tiles,
     /// Panel by panel: `inner` times the weights of each of its outputs. Of a last, partial panel the rest is 0.
     data: Aligned,
     inner: usize,
@@ -40,17 +39,10 @@ impl Panels {
         Self::with(Tiles::of_this_machine(), weight, inner, bias)
     }
 
-    fn with(tiles: Option<Tiles>, weight: &[f32], inner: usize, bias: Option<Vec<f32>>) -> Self {
+    fn with(tiles: Tiles, weight: &[f32], inner: usize, bias: Option<Vec<f32>>) -> Self {
         let outputs = weight.len() / inner;
-        let columns = tiles.map_or(1, Tiles::columns);
-        let mut data = Aligned::zeros(outputs.next_multiple_of(columns) * inner);
-        match tiles {
-            Some(tiles) => {
-                let lines = Lines::new(weight, outputs, inner, inner, 1);
-                tiles.pack_columns(lines, data.values_mut());
-            }
-            None => data.values_mut()[..weight.len()].copy_from_slice(weight),
-        }
+        let mut data = Aligned::zeros(outputs.next_multiple_of(tiles.columns()) * inner);
+        tiles.pack_columns(Lines::new(weight, outputs, inner, inner, 1), data.values_mut());
         Self { tiles, data, inner, outputs, bias }
     }
 
@@ -74,9 +66,7 @@ impl Panels {
         gelu: bool,
     ) -> Vec<f32> {
         assert!(rows == 0 || (rows - 1) * stride + self.inner <= x.len(), "rows beyond the input");
-        let Some(tiles) = self.tiles else {
-            return self.general(x, rows, stride, gelu);
-        };
+        let tiles = self.tiles;
         let panels = self.outputs.div_ceil(tiles.columns());
         let grid = Grid::new(tiles, rows, panels, Threads::All.count());
         // SAFETY: the tasks cover all rows and outputs, and each writes its whole part.
@@ -157,36 +147,12 @@ impl Panels {
             }
         });
     }
-
-    /// The same by the general product; panels of one output are rows.
-    fn general(&self, x: &[f32], rows: usize, stride: usize, gelu: bool) -> Vec<f32> {
-        let x = Matrix::new(x, rows, self.inner, stride);
-        let w = Matrix::new(self.data.values(), self.outputs, self.inner, self.inner).transposed();
-        // SAFETY: the inner size is above 0, so the product writes all values.
-        let mut y = unsafe {
-            written(rows * self.outputs, |y| {
-                let y = y.as_mut_ptr().cast();
-                product(y, self.outputs, Into::Replace, 1.0, x, w, Threads::All);
-            })
-        };
-        if let Some(bias) = &self.bias {
-            super::matrix::add_bias(&mut y, bias);
-        }
-        if gelu {
-            super::activation::gelu_in_place(&mut y);
-        }
-        y
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::numbers;
     use super::*;
-
-    fn known() -> impl Iterator<Item = Option<Tiles>> {
-        std::iter::once(None).chain(Tiles::known().into_iter().map(Some))
-    }
 
     #[test]
     fn products_equal_sums_in_double_precision() {
@@ -201,7 +167,7 @@ mod tests {
             let x = numbers((rows - 1) * stride + inner, 1);
             let weight = numbers(outputs * inner, 2);
             let bias = numbers(outputs, 3);
-            for tiles in known() {
+            for tiles in Tiles::known() {
                 let w = Panels::with(tiles, &weight, inner, Some(bias.clone()));
                 let y = w.times(&x, rows, stride, false);
                 for (i, &y) in y.iter().enumerate() {

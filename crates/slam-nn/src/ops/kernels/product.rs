@@ -47,6 +47,10 @@ pub(super) unsafe fn product(
     threads: Threads,
 ) {
     assert_eq!(rows.inner, columns.inner, "inner sizes of a matrix product");
+    if rows.inner == 0 {
+        // SAFETY: passed on.
+        return unsafe { nothing(target, rows.count, columns.count) };
+    }
     let threads = match rows.count * columns.count * rows.inner {
         ..SMALL => Threads::One,
         _ => threads,
@@ -58,6 +62,19 @@ pub(super) unsafe fn product(
             let target = Target { data: target.data.at(first), ..target };
             let columns = columns.part(first, last, 0, columns.inner);
             product_of_few(tiles, target, rows, columns, threads);
+        }
+    }
+}
+
+/// [`product`] of an inner size of 0.
+///
+/// # Safety
+/// As of [`product`].
+unsafe fn nothing(target: Target, rows: usize, columns: usize) {
+    if target.into == Into::Replace {
+        for row in 0..rows {
+            // SAFETY: the caller vouches for the target.
+            unsafe { target.data.at(row * target.stride).0.write_bytes(0, columns) };
         }
     }
 }
@@ -163,9 +180,15 @@ mod tests {
 
     #[test]
     fn products_equal_sums_in_double_precision() {
-        for (m, k, n) in
-            [(1, 1, 1), (7, 10, 33), (50, 400, 17), (131, 800, 70), (64, 64, 300), (3, 1200, 8200)]
-        {
+        for (m, k, n) in [
+            (1, 1, 1),
+            (5, 0, 9),
+            (7, 10, 33),
+            (50, 400, 17),
+            (131, 800, 70),
+            (64, 64, 300),
+            (3, 1200, 8200),
+        ] {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             for tiles in Tiles::known() {
                 for (turned, into, factor) in [

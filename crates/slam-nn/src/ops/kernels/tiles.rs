@@ -3,6 +3,7 @@
 //! Each element is one chain of multiply-adds along the inner size, whatever is computed beside it.
 
 use super::lines::Lines;
+use super::pack;
 
 /// The instructions that tiles are made of, and with them their size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +14,12 @@ pub(super) enum Tiles {
     /// 6 rows by 16 columns.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// 4 rows by 16 columns, of what the compiler makes of plain code.
+    Plain,
 }
 
 /// Sizes of the products of some rows with one panel.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
 pub(super) struct Tile {
     /// Inner elements.
     pub inner: usize,
@@ -34,20 +36,20 @@ pub(super) struct Tile {
 }
 
 impl Tiles {
-    /// The best that this machine has; none where only a general product will do.
-    pub(super) fn of_this_machine() -> Option<Self> {
+    /// The best that this machine has.
+    pub(super) fn of_this_machine() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = std::arch::is_x86_feature_detected!("avx2")
                 && std::arch::is_x86_feature_detected!("fma");
             if avx2 && std::arch::is_x86_feature_detected!("avx512f") {
-                return Some(Self::Avx512);
+                return Self::Avx512;
             }
             if avx2 {
-                return Some(Self::Avx2);
+                return Self::Avx2;
             }
         }
-        None
+        Self::Plain
     }
 
     /// All that this machine has.
@@ -55,8 +57,10 @@ impl Tiles {
     pub(super) fn known() -> Vec<Self> {
         match Self::of_this_machine() {
             #[cfg(target_arch = "x86_64")]
-            Some(Self::Avx512) => vec![Self::Avx2, Self::Avx512],
-            best => best.into_iter().collect(),
+            Self::Avx512 => vec![Self::Plain, Self::Avx2, Self::Avx512],
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => vec![Self::Plain, Self::Avx2],
+            Self::Plain => vec![Self::Plain],
         }
     }
 
@@ -67,6 +71,7 @@ impl Tiles {
             Self::Avx512 => avx512::ROWS,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => avx2::ROWS,
+            Self::Plain => plain::ROWS,
         }
     }
 
@@ -77,6 +82,7 @@ impl Tiles {
             Self::Avx512 => avx512::COLUMNS,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => avx2::COLUMNS,
+            Self::Plain => plain::COLUMNS,
         }
     }
 
@@ -88,32 +94,33 @@ impl Tiles {
             Self::Avx512 => 256,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 384,
+            Self::Plain => 384,
         }
     }
 
     /// Lays columns out in panels, see [`pack`](super::pack::pack).
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(super) fn pack_columns(self, columns: Lines, panels: &mut [f32]) {
         match self {
             // SAFETY: the instructions were detected.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { super::pack::pack::<{ avx512::COLUMNS }>(columns, panels) },
+            Self::Avx512 => unsafe { pack::avx2::<{ avx512::COLUMNS }>(columns, panels) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { super::pack::pack::<{ avx2::COLUMNS }>(columns, panels) },
+            Self::Avx2 => unsafe { pack::avx2::<{ avx2::COLUMNS }>(columns, panels) },
+            Self::Plain => pack::plain::<{ plain::COLUMNS }>(columns, panels),
         }
     }
 
     /// Lays rows out in panels of a tile's rows, see [`pack`](super::pack::pack).
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(super) fn pack_rows(self, rows: Lines, panels: &mut [f32]) {
         match self {
             // SAFETY: the instructions were detected.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { super::pack::pack::<{ avx512::ROWS }>(rows, panels) },
+            Self::Avx512 => unsafe { pack::avx2::<{ avx512::ROWS }>(rows, panels) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { super::pack::pack::<{ avx2::ROWS }>(rows, panels) },
+            Self::Avx2 => unsafe { pack::avx2::<{ avx2::ROWS }>(rows, panels) },
+            Self::Plain => pack::plain::<{ plain::ROWS }>(rows, panels),
         }
     }
 
@@ -123,7 +130,6 @@ impl Tiles {
     /// # Safety
     /// `x` and `w` must be valid for reads, and `y` for writes, of the tile's sizes (for reads too where
     /// `t.add`); `w` has all columns of a panel.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(super) unsafe fn multiply<const PACKED: bool>(
         self,
         x: *const f32,
@@ -132,28 +138,30 @@ impl Tiles {
         rows: usize,
         t: &Tile,
     ) {
-        match self {
-            // SAFETY: passed on; the instructions were detected.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { avx512::multiply::<PACKED>(x, w, y, rows, t) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2::multiply::<PACKED>(x, w, y, rows, t) },
+        // SAFETY: passed on; the instructions were detected.
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512 => avx512::multiply::<PACKED>(x, w, y, rows, t),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2 => avx2::multiply::<PACKED>(x, w, y, rows, t),
+                Self::Plain => plain::multiply::<PACKED>(x, w, y, rows, t),
+            }
         }
     }
 }
 
 /// Tiles of two vector registers by as many rows as leave registers for the operands.
-#[cfg(target_arch = "x86_64")]
 macro_rules! tiles {
     (
-        $name:ident, $features:literal, $register:ident, $width:literal, $rows:literal,
+        $(#[$features:meta])*
+        $name:ident, $from:path, $register:ident, $width:literal, $rows:literal,
         $zero:ident, $load:ident, $store:ident, $spread:ident,
         $add:ident, $multiply:ident, $multiply_add:ident
     ) => {
         mod $name {
-            use super::Tile;
-            use std::arch::x86_64::*;
+            use super::{Tile, ask_for};
+            use $from::*;
 
             /// Rows of a tile.
             pub(super) const ROWS: usize = $rows;
@@ -167,7 +175,7 @@ macro_rules! tiles {
             ///
             /// # Safety
             /// As of [`Tiles::multiply`](super::Tiles::multiply), and the machine must have the instructions.
-            #[target_feature(enable = $features)]
+            $(#[$features])*
             pub(super) unsafe fn multiply<const PACKED: bool>(
                 mut x: *const f32,
                 w: *const f32,
@@ -178,17 +186,17 @@ macro_rules! tiles {
                 let mut left = rows;
                 while left > 0 {
                     let done = match left {
-                        ROWS.. => {
+                        n if n >= ROWS => {
                             // SAFETY: passed on.
                             unsafe { tile::<ROWS, PACKED>(x, w, y, t) };
                             ROWS
                         }
-                        4.. => {
+                        n if n >= 4 => {
                             // SAFETY: passed on.
                             unsafe { tile::<4, PACKED>(x, w, y, t) };
                             4
                         }
-                        2.. => {
+                        n if n >= 2 => {
                             // SAFETY: passed on.
                             unsafe { tile::<2, PACKED>(x, w, y, t) };
                             2
@@ -213,7 +221,7 @@ macro_rules! tiles {
             ///
             /// # Safety
             /// As of [`multiply`].
-            #[target_feature(enable = $features)]
+            $(#[$features])*
             #[inline]
             unsafe fn element<const R: usize, const PACKED: bool>(
                 x: *const f32,
@@ -240,7 +248,7 @@ macro_rules! tiles {
             ///
             /// # Safety
             /// As of [`multiply`].
-            #[target_feature(enable = $features)]
+            $(#[$features])*
             unsafe fn tile<const R: usize, const PACKED: bool>(
                 x: *const f32,
                 w: *const f32,
@@ -249,9 +257,9 @@ macro_rules! tiles {
             ) {
                 for row in 0..R {
                     // Asked for now, there when the sums are.
-                    let y = y.wrapping_add(row * t.y_stride).cast::<i8>();
-                    _mm_prefetch::<_MM_HINT_T0>(y);
-                    _mm_prefetch::<_MM_HINT_T0>(y.wrapping_add(4 * (COLUMNS - 1)));
+                    let y = y.wrapping_add(row * t.y_stride);
+                    ask_for(y);
+                    ask_for(y.wrapping_add(COLUMNS - 1));
                 }
                 let mut sums = [[$zero(); 2]; R];
                 // Several elements a turn, or the time depends on where in a cache line the loop begins.
@@ -304,8 +312,9 @@ macro_rules! tiles {
 
 #[cfg(target_arch = "x86_64")]
 tiles!(
+    #[target_feature(enable = "avx2,fma")]
     avx2,
-    "avx2,fma",
+    std::arch::x86_64,
     __m256,
     8,
     6,
@@ -319,8 +328,9 @@ tiles!(
 );
 #[cfg(target_arch = "x86_64")]
 tiles!(
+    #[target_feature(enable = "avx512f")]
     avx512,
-    "avx512f",
+    std::arch::x86_64,
     __m512,
     16,
     12,
@@ -332,3 +342,56 @@ tiles!(
     _mm512_mul_ps,
     _mm512_fmadd_ps
 );
+tiles!(plain, super::lanes, Lanes, 8, 4, zero, load, store, spread, add, times, times_add);
+
+/// Asks for memory that will be written.
+#[inline(always)]
+#[allow(clippy::inline_always)]
+fn ask_for(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint about any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+    }
+    let _ = place;
+}
+
+/// Eight values, of which the compiler makes whatever registers there are.
+mod lanes {
+    pub(super) type Lanes = [f32; 8];
+
+    pub(super) fn zero() -> Lanes {
+        [0.0; 8]
+    }
+
+    pub(super) unsafe fn load(from: *const f32) -> Lanes {
+        // SAFETY: the caller vouches for eight values.
+        unsafe { from.cast::<Lanes>().read() }
+    }
+
+    pub(super) unsafe fn store(to: *mut f32, values: Lanes) {
+        // SAFETY: as above.
+        unsafe { to.cast::<Lanes>().write(values) }
+    }
+
+    pub(super) fn spread(value: f32) -> Lanes {
+        [value; 8]
+    }
+
+    pub(super) fn add(a: Lanes, b: Lanes) -> Lanes {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    pub(super) fn times(a: Lanes, b: Lanes) -> Lanes {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    pub(super) fn times_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        // One instruction here, a call of a function elsewhere.
+        if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+            return std::array::from_fn(|i| a[i].mul_add(b[i], c[i]));
+        }
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+}
