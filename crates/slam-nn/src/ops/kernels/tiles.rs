@@ -98,7 +98,7 @@ impl Tiles {
         }
     }
 
-    /// Lays columns out in panels, see [`pack`](super::pack::pack).
+    /// Lays columns out in panels, see [`pack`].
     pub(super) fn pack_columns(self, columns: Lines, panels: &mut [f32]) {
         match self {
             // SAFETY: the instructions were detected.
@@ -111,7 +111,7 @@ impl Tiles {
         }
     }
 
-    /// Lays rows out in panels of a tile's rows, see [`pack`](super::pack::pack).
+    /// Lays rows out in panels of a tile's rows, see [`pack`].
     pub(super) fn pack_rows(self, rows: Lines, panels: &mut [f32]) {
         match self {
             // SAFETY: the instructions were detected.
