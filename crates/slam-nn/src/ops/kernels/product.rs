@@ -102,7 +102,7 @@ unsafe fn product_of_few(
     // One block is multiplied while the next is laid out.
     scratch::columns(length * blocks.min(2), |laid_out| {
         let laid_out = Shared(laid_out.as_mut_ptr());
-        // SAFETY (both): within the scratch memory, which has a place for each of two blocks.
+        // SAFETY: within the scratch memory, which has a place for each of two blocks.
         let place = |block: usize| unsafe { laid_out.at(block % 2 * length) };
         let pack = |block: usize, task: usize| {
             let (from, to) = extent(block);
