@@ -109,11 +109,7 @@ fn turn<const W: usize>(lines: Lines, panel: &mut [f32]) {
             }
         }
     }
-    for at in strips..inner {
-        for line in 0..W {
-            panel[at * W + line] = data[line * stride + at];
-        }
-    }
+    one_by_one::<W>(lines.part(0, W, strips, inner), &mut panel[strips * W..]);
 }
 
 /// Rows and columns of a square exchanged.

@@ -113,7 +113,7 @@ impl Panels {
     ) {
         let (inner, columns) = (self.inner, tiles.columns());
         let many = self.outputs >= MANY;
-        let depth = if many { inner.div_ceil(inner.div_ceil(tiles.depth())) } else { INNER };
+        let depth = if many { tiles.depth(inner) } else { INNER };
         let length = if many { rows.len().next_multiple_of(tiles.rows()) * depth } else { 0 };
         scratch::rows(length, |laid_out| {
             for from in (0..inner).step_by(depth) {

@@ -91,7 +91,7 @@ unsafe fn product_of_few(
     threads: Threads,
 ) {
     let (inner, wide) = (rows.inner, tiles.columns());
-    let depth = inner.div_ceil(inner.div_ceil(tiles.depth())).next_multiple_of(8);
+    let depth = tiles.depth(inner).next_multiple_of(8);
     let blocks = inner.div_ceil(depth);
     let extent = |block: usize| (block * depth, ((block + 1) * depth).min(inner));
     let panels = columns.count.div_ceil(wide);

@@ -86,16 +86,17 @@ impl Tiles {
         }
     }
 
-    /// Inner elements of a block, at most: some of its rows and a panel of its columns stay in the first-level
-    /// cache.
-    pub(super) fn depth(self) -> usize {
-        match self {
+    /// Inner elements of a block, of which `inner` has as few as can be, of equal size: some of a block's rows
+    /// and a panel of its columns stay in the first-level cache.
+    pub(super) fn depth(self, inner: usize) -> usize {
+        let most = match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => 256,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 384,
             Self::Plain => 384,
-        }
+        };
+        inner.div_ceil(inner.div_ceil(most))
     }
 
     /// Lays columns out in panels, see [`pack`].
