@@ -1,6 +1,5 @@
 //! Matrix products over strided slices.
 
-use super::lines::Lines;
 use super::product::{self, Target};
 use super::simd::{sum_of_four, sum2};
 use super::tiles::Tiles;
@@ -10,11 +9,11 @@ use rayon::prelude::*;
 /// A strided matrix in a slice.
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct Matrix<'a> {
-    data: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+    pub(super) data: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -22,6 +21,30 @@ impl<'a> Matrix<'a> {
     pub(in crate::ops) fn new(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
         assert!(rows == 0 || cols == 0 || (rows - 1) * stride + cols <= data.len());
         Self { data, rows, cols, row_stride: stride, col_stride: 1 }
+    }
+
+    /// Rows and columns at any distances.
+    ///
+    /// # Panics
+    /// If `data` ends before the last element.
+    pub(super) fn strided(
+        data: &'a [f32],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Self {
+        let last = |n: usize, by: usize| n.saturating_sub(1) * by;
+        let fits = last(rows, row_stride) + last(cols, col_stride) < data.len();
+        assert!(rows == 0 || cols == 0 || fits, "a matrix beyond its data");
+        Self { data, rows, cols, row_stride, col_stride }
+    }
+
+    /// Rows `first..last`, of each the elements `from..to`.
+    pub(super) fn part(self, first: usize, last: usize, from: usize, to: usize) -> Self {
+        let start = (first * self.row_stride + from * self.col_stride).min(self.data.len());
+        let data = &self.data[start..];
+        Self::strided(data, last - first, to - from, self.row_stride, self.col_stride)
     }
 
     /// Rows and columns exchanged, without a copy.
@@ -33,13 +56,6 @@ impl<'a> Matrix<'a> {
             col_stride: self.row_stride,
             ..self
         }
-    }
-}
-
-impl<'a> Matrix<'a> {
-    /// Its rows.
-    fn lines(self) -> Lines<'a> {
-        Lines::new(self.data, self.rows, self.cols, self.row_stride, self.col_stride)
     }
 }
 
@@ -85,11 +101,9 @@ pub(in crate::ops) unsafe fn product(
     b: Matrix,
     threads: Threads,
 ) {
-    assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
     let target = Target { data: Shared(dst), stride, into, factor };
-    let (rows, columns) = (a.lines(), b.transposed().lines());
     // SAFETY: passed on.
-    unsafe { product::product(Tiles::of_this_machine(), target, rows, columns, threads) };
+    unsafe { product::product(Tiles::of_this_machine(), target, a, b, threads) };
 }
 
 /// [`product`] into a dense slice.

@@ -9,7 +9,6 @@ pub(super) mod activation;
 pub(super) mod adamw;
 pub(super) mod attention;
 mod grid;
-mod lines;
 pub(super) mod matrix;
 pub(super) mod nll;
 pub(super) mod norm;

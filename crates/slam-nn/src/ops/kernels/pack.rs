@@ -1,6 +1,7 @@
-//! An operand of a matrix product laid out as its tiles read it.
+//! An operand of a matrix product laid out as its tiles read it: lines, which are rows of the left one and columns
+//! of the right one, several side by side. A right operand is given transposed, so that its lines are rows.
 
-use super::lines::Lines;
+use super::matrix::Matrix;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m256, _mm_castps_si128, _mm_storel_epi64, _mm_storeu_ps, _mm256_castps256_ps128,
@@ -12,14 +13,14 @@ use std::arch::x86_64::{
 const STRIP: usize = 8;
 
 /// [`pack`] in plain code.
-pub(super) fn plain<const W: usize>(lines: Lines, panels: &mut [f32]) {
+pub(super) fn plain<const W: usize>(lines: Matrix, panels: &mut [f32]) {
     pack::<W>(lines, panels, one_by_one::<W>);
 }
 
 /// [`pack`] with AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn avx2<const W: usize>(lines: Lines, panels: &mut [f32]) {
+pub(super) fn avx2<const W: usize>(lines: Matrix, panels: &mut [f32]) {
     pack::<W>(lines, panels, |lines, panel| turn::<W>(lines, panel));
 }
 
@@ -30,15 +31,15 @@ pub(super) fn avx2<const W: usize>(lines: Lines, panels: &mut [f32]) {
 /// If `panels` is too short.
 #[inline(always)]
 #[allow(clippy::inline_always)]
-fn pack<const W: usize>(lines: Lines, panels: &mut [f32], turn: impl Fn(Lines, &mut [f32])) {
-    let Lines { count, inner, .. } = lines;
+fn pack<const W: usize>(lines: Matrix, panels: &mut [f32], turn: impl Fn(Matrix, &mut [f32])) {
+    let (count, inner) = (lines.rows, lines.cols);
     let panels = &mut panels[..count.next_multiple_of(W) * inner];
-    if lines.step != 1 && lines.stride == 1 {
+    if lines.col_stride != 1 && lines.row_stride == 1 {
         return copy::<W>(lines, panels);
     }
     for (panel, first) in panels.chunks_exact_mut(W * inner).zip((0..count).step_by(W)) {
         let lines = lines.part(first, (first + W).min(count), 0, inner);
-        if lines.step == 1 {
+        if lines.col_stride == 1 {
             turn(lines, panel);
         } else {
             one_by_one::<W>(lines, panel);
@@ -49,8 +50,8 @@ fn pack<const W: usize>(lines: Lines, panels: &mut [f32], turn: impl Fn(Lines, &
 /// Lines whose elements lie apart, but beside each other's: whole panels' rows are copied.
 #[inline(always)]
 #[allow(clippy::inline_always)]
-fn copy<const W: usize>(lines: Lines, panels: &mut [f32]) {
-    let Lines { data, count, inner, step, .. } = lines;
+fn copy<const W: usize>(lines: Matrix, panels: &mut [f32]) {
+    let Matrix { data, rows: count, cols: inner, col_stride: step, .. } = lines;
     let (whole, rest) = (count / W, count % W);
     // Some elements of all panels before the next ones: memory is read along its rows, and each panel's
     // share is as long as a few cache lines.
@@ -75,8 +76,8 @@ fn copy<const W: usize>(lines: Lines, panels: &mut [f32]) {
 /// Up to `W` lines whose elements lie beside each other: squares of eight by eight are turned over.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn turn<const W: usize>(lines: Lines, panel: &mut [f32]) {
-    let Lines { data, count, inner, stride, .. } = lines;
+fn turn<const W: usize>(lines: Matrix, panel: &mut [f32]) {
+    let Matrix { data, rows: count, cols: inner, row_stride: stride, .. } = lines;
     if count < W {
         return one_by_one::<W>(lines, panel);
     }
@@ -135,8 +136,8 @@ fn transposed(r: [__m256; 8]) -> [__m256; 8] {
 }
 
 /// Any lines.
-fn one_by_one<const W: usize>(lines: Lines, panel: &mut [f32]) {
-    let Lines { data, count, inner, stride, step } = lines;
+fn one_by_one<const W: usize>(lines: Matrix, panel: &mut [f32]) {
+    let Matrix { data, rows: count, cols: inner, row_stride: stride, col_stride: step } = lines;
     for (at, place) in panel.chunks_exact_mut(W).enumerate().take(inner) {
         for (line, place) in place[..count].iter_mut().enumerate() {
             *place = data[line * stride + at * step];
@@ -150,7 +151,7 @@ mod tests {
 
     fn check<const W: usize>(count: usize, inner: usize, stride: usize, step: usize) {
         let data: Vec<f32> = (0..(count * stride).max(inner * step)).map(|i| i as f32).collect();
-        let lines = Lines::new(&data, count, inner, stride, step);
+        let lines = Matrix::strided(&data, count, inner, stride, step);
         let look = |panels: &[f32]| {
             for line in 0..count {
                 for at in 0..inner {

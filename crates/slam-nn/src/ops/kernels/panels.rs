@@ -8,8 +8,7 @@
 
 use super::activation::gelu_part;
 use super::grid::Grid;
-use super::lines::Lines;
-use super::matrix::Threads;
+use super::matrix::{Matrix, Threads};
 use super::scratch::{self, Aligned};
 use super::tiles::{Tile, Tiles};
 use super::{Shared, written};
@@ -42,7 +41,7 @@ impl Panels {
     fn with(tiles: Tiles, weight: &[f32], inner: usize, bias: Option<Vec<f32>>) -> Self {
         let outputs = weight.len() / inner;
         let mut data = Aligned::zeros(outputs.next_multiple_of(tiles.columns()) * inner);
-        tiles.pack_columns(Lines::new(weight, outputs, inner, inner, 1), data.values_mut());
+        tiles.pack_columns(Matrix::new(weight, outputs, inner, inner), data.values_mut());
         Self { tiles, data, inner, outputs, bias }
     }
 
@@ -119,7 +118,7 @@ impl Panels {
             for from in (0..inner).step_by(depth) {
                 let to = (from + depth).min(inner);
                 if many {
-                    let lines = Lines::new(x, rows.end, inner, stride, 1);
+                    let lines = Matrix::new(x, rows.end, inner, stride);
                     tiles.pack_rows(lines.part(rows.start, rows.end, from, to), laid_out);
                 }
                 for panel in panels.clone() {

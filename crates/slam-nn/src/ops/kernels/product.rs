@@ -4,8 +4,7 @@
 //! bytes depend on its row and its column, not on the sizes of the operands, nor on the threads.
 
 use super::grid::Grid;
-use super::lines::Lines;
-use super::matrix::{Into, Threads};
+use super::matrix::{Into, Matrix, Threads};
 use super::tiles::{Tile, Tiles};
 use super::{Shared, scratch};
 use rayon::prelude::*;
@@ -34,34 +33,28 @@ fn run(threads: Threads, tasks: usize, task: impl Fn(usize) + Send + Sync) {
     }
 }
 
-/// `target = factor * rows * columns` (or `+=`).
+/// `target = factor * a b` (or `+=`).
 ///
 /// # Safety
-/// `target` must be valid for writes of all rows' and columns' products, initialised for [`Into::Add`], and
+/// `target` must be valid for writes of all products, initialised for [`Into::Add`], and
 /// nobody else may touch these values meanwhile.
-pub(super) unsafe fn product(
-    tiles: Tiles,
-    target: Target,
-    rows: Lines,
-    columns: Lines,
-    threads: Threads,
-) {
-    assert_eq!(rows.inner, columns.inner, "inner sizes of a matrix product");
-    if rows.inner == 0 {
+pub(super) unsafe fn product(tiles: Tiles, target: Target, a: Matrix, b: Matrix, threads: Threads) {
+    assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
+    if a.cols == 0 {
         // SAFETY: passed on.
-        return unsafe { nothing(target, rows.count, columns.count) };
+        return unsafe { nothing(target, a.rows, b.cols) };
     }
-    let threads = match rows.count * columns.count * rows.inner {
+    let threads = match a.rows * b.cols * a.cols {
         ..SMALL => Threads::One,
         _ => threads,
     };
-    for first in (0..columns.count).step_by(WIDE) {
-        let last = (first + WIDE).min(columns.count);
+    for first in (0..b.cols).step_by(WIDE) {
+        let last = (first + WIDE).min(b.cols);
         // SAFETY: columns of what the caller vouches for.
         unsafe {
             let target = Target { data: target.data.at(first), ..target };
-            let columns = columns.part(first, last, 0, columns.inner);
-            product_of_few(tiles, target, rows, columns, threads);
+            let b = b.part(0, b.rows, first, last);
+            product_of_few(tiles, target, a, b, threads);
         }
     }
 }
@@ -83,19 +76,13 @@ unsafe fn nothing(target: Target, rows: usize, columns: usize) {
 ///
 /// # Safety
 /// As of [`product`].
-unsafe fn product_of_few(
-    tiles: Tiles,
-    target: Target,
-    rows: Lines,
-    columns: Lines,
-    threads: Threads,
-) {
-    let (inner, wide) = (rows.inner, tiles.columns());
+unsafe fn product_of_few(tiles: Tiles, target: Target, a: Matrix, b: Matrix, threads: Threads) {
+    let (inner, wide) = (a.cols, tiles.columns());
     let depth = tiles.depth(inner).next_multiple_of(8);
     let blocks = inner.div_ceil(depth);
     let extent = |block: usize| (block * depth, ((block + 1) * depth).min(inner));
-    let panels = columns.count.div_ceil(wide);
-    let grid = Grid::new(tiles, rows.count, panels, threads.count());
+    let panels = b.cols.div_ceil(wide);
+    let grid = Grid::new(tiles, a.rows, panels, threads.count());
     let group = (PACKED / (wide * depth)).max(1);
     let groups = panels.div_ceil(group);
     let length = panels * wide * depth;
@@ -107,7 +94,7 @@ unsafe fn product_of_few(
         let pack = |block: usize, task: usize| {
             let (from, to) = extent(block);
             let (first, last) = (task * group, ((task + 1) * group).min(panels));
-            let lines = columns.part(first * wide, (last * wide).min(columns.count), from, to);
+            let lines = b.part(from, to, first * wide, (last * wide).min(b.cols)).transposed();
             let size = wide * (to - from);
             // SAFETY: no two tasks of a block have a panel in common.
             let panels = unsafe {
@@ -121,14 +108,14 @@ unsafe fn product_of_few(
             let (of_rows, of_panels) = grid.task(task);
             let depth = to - from;
             scratch::rows(of_rows.len().next_multiple_of(tiles.rows()) * depth, |x| {
-                tiles.pack_rows(rows.part(of_rows.start, of_rows.end, from, to), x);
+                tiles.pack_rows(a.part(of_rows.start, of_rows.end, from, to), x);
                 for panel in of_panels {
                     let column = panel * wide;
                     let tile = Tile {
                         inner: depth,
                         stride: 0,
                         y_stride: target.stride,
-                        columns: wide.min(columns.count - column),
+                        columns: wide.min(b.cols - column),
                         factor: target.factor,
                         add: block > 0 || target.into == Into::Add,
                     };
@@ -159,11 +146,11 @@ mod tests {
     use super::*;
 
     /// A strided operand: `count` lines, transposed or not.
-    fn lines(data: &[f32], count: usize, inner: usize, transposed: bool) -> Lines<'_> {
+    fn lines(data: &[f32], count: usize, inner: usize, transposed: bool) -> Matrix<'_> {
         if transposed {
-            Lines::new(data, count, inner, 1, count)
+            Matrix::strided(data, count, inner, 1, count)
         } else {
-            Lines::new(data, count, inner, inner, 1)
+            Matrix::strided(data, count, inner, inner, 1)
         }
     }
 
@@ -201,7 +188,7 @@ mod tests {
                     let stride = n + turned;
                     let mut y = vec![3.0; m * stride];
                     let target = Target { data: Shared(y.as_mut_ptr()), stride, into, factor };
-                    let (x, w) = (lines(&a, m, k, ta), lines(&b, n, k, tb));
+                    let (x, w) = (lines(&a, m, k, ta), lines(&b, n, k, tb).transposed());
                     // SAFETY: the rows of y lie `stride` apart and hold `n` columns.
                     unsafe { product(tiles, target, x, w, Threads::All) };
                     for i in (0..m).step_by(1 + m / 9) {
@@ -240,6 +227,7 @@ mod tests {
                 };
                 let x = lines(&a, m, k, false).part(rows.start, rows.end, 0, k);
                 let w = lines(&b, n, k, false).part(columns.start, columns.end, 0, k);
+                let w = w.transposed();
                 // SAFETY: y holds all products.
                 unsafe { product(tiles, target, x, w, threads) };
                 y

@@ -2,7 +2,7 @@
 //!
 //! Each element is one chain of multiply-adds along the inner size, whatever is computed beside it.
 
-use super::lines::Lines;
+use super::matrix::Matrix;
 use super::pack;
 
 /// The instructions that tiles are made of, and with them their size.
@@ -99,8 +99,8 @@ impl Tiles {
         inner.div_ceil(inner.div_ceil(most))
     }
 
-    /// Lays columns out in panels, see [`pack`].
-    pub(super) fn pack_columns(self, columns: Lines, panels: &mut [f32]) {
+    /// Lays columns, the rows of their transposed matrix, out in panels, see [`pack`].
+    pub(super) fn pack_columns(self, columns: Matrix, panels: &mut [f32]) {
         match self {
             // SAFETY: the instructions were detected.
             #[cfg(target_arch = "x86_64")]
@@ -113,7 +113,7 @@ impl Tiles {
     }
 
     /// Lays rows out in panels of a tile's rows, see [`pack`].
-    pub(super) fn pack_rows(self, rows: Lines, panels: &mut [f32]) {
+    pub(super) fn pack_rows(self, rows: Matrix, panels: &mut [f32]) {
         match self {
             // SAFETY: the instructions were detected.
             #[cfg(target_arch = "x86_64")]
