@@ -175,17 +175,25 @@ pub fn write_cache(cache: Tensor<4>, new: Tensor<4>, slots: Tensor<2, Int>) -> T
     (kept + placed).reshape([batch, capacity, heads, dim])
 }
 
-/// See [`super::token_nll`].
+/// See [`super::token_nll`]. Backward keeps one copy of all logits (the exponentials of the softmax).
 pub fn token_nll(hidden: Tensor<2>, lm_head: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     let rows = hidden.dims()[0];
     let vocab = lm_head.dims()[0];
     let weight = lm_head.transpose();
     let piece = (LOGITS / vocab.max(1)).clamp(32, 2048);
-    let mut parts = Vec::new();
+    let mut parts: Vec<Tensor<1>> = Vec::new();
     let mut start = 0;
     while start < rows {
         let len = piece.min(rows - start);
-        let logits = hidden.clone().narrow(0, start, len).matmul(weight.clone()).cast(DType::F32);
+        let mut x = hidden.clone().narrow(0, start, len);
+        if let Some(before) = parts.last() {
+            // Backward takes operations of one depth together: pieces side by side would hold the gradients of all
+            // logits at once. A zero that comes from the piece before puts one below the other.
+            let always = Tensor::<1, Int>::zeros([1], &x.device()).equal_elem(0);
+            let zero = before.clone().narrow(0, 0, 1).mask_fill(always, 0.0).cast(x.dtype());
+            x = x + zero.unsqueeze();
+        }
+        let logits = x.matmul(weight.clone()).cast(DType::F32);
         let target = targets.clone().narrow(0, start, len);
         let ignored = target.clone().lower_elem(0);
         let wrong = target.clone().greater_equal_elem(vocab as i64);
