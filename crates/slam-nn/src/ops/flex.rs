@@ -2,8 +2,9 @@
 
 use super::fused::{FlexOp, shape, tensor, values};
 use super::kernels::attention::{Kept, Range, Sizes};
-use super::kernels::matrix::{FEW_ROWS, Matrix, add_bias, multiply, times_rows};
 use super::kernels::nll::Head;
+use super::kernels::product::few_rows::{FEW_ROWS, times_rows};
+use super::kernels::product::{Matrix, add_bias, multiply};
 use super::kernels::rotary::Rotation;
 use super::kernels::{activation, attention, nll, norm, rotary};
 use burn::backend::flex::FlexTensor;

@@ -1,7 +1,7 @@
 //! Linear layers and convolutions with fixed weights, for inference.
 
 use super::fused;
-use super::kernels::panels::Panels;
+use super::kernels::product::fixed::Panels;
 use super::reference;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;

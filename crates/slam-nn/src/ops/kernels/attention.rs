@@ -6,7 +6,7 @@
 //! with its square.
 
 use super::Shared;
-use super::matrix::{Into, Matrix, Threads, product, product_into};
+use super::product::{Into, Matrix, Threads, product, product_into};
 use super::simd::{exp, max, sum, sum2};
 use rayon::prelude::*;
 

@@ -8,16 +8,10 @@ mod simd;
 pub(super) mod activation;
 pub(super) mod adamw;
 pub(super) mod attention;
-mod grid;
-pub(super) mod matrix;
 pub(super) mod nll;
 pub(super) mod norm;
-mod pack;
-pub(super) mod panels;
-mod product;
+pub(super) mod product;
 pub(super) mod rotary;
-mod scratch;
-mod tiles;
 
 use std::mem::MaybeUninit;
 

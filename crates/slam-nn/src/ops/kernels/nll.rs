@@ -1,6 +1,6 @@
 //! Negative log-likelihood of target tokens from hidden states, logits made some rows at a time.
 
-use super::matrix::{Into, Matrix, Threads, product_into};
+use super::product::{Into, Matrix, Threads, product_into};
 use super::simd::{exp, max, sum};
 use rayon::prelude::*;
 

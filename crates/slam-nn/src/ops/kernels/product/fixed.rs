@@ -6,12 +6,12 @@
 //! the inner size, whatever rows are computed with it: a row's result does not depend on the rows beside it,
 //! nor on the threads.
 
-use super::activation::gelu_part;
 use super::grid::Grid;
-use super::matrix::{Matrix, Threads};
 use super::scratch::{self, Aligned};
 use super::tiles::{Tile, Tiles};
-use super::{Shared, written};
+use super::{Matrix, Threads};
+use crate::ops::kernels::activation::gelu_part;
+use crate::ops::kernels::{Shared, written};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -150,8 +150,8 @@ impl Panels {
 
 #[cfg(test)]
 mod tests {
-    use super::super::numbers;
     use super::*;
+    use crate::ops::kernels::numbers;
 
     #[test]
     fn products_equal_sums_in_double_precision() {

@@ -4,9 +4,10 @@
 //! bytes depend on its row and its column, not on the sizes of the operands, nor on the threads.
 
 use super::grid::Grid;
-use super::matrix::{Into, Matrix, Threads};
+use super::scratch;
 use super::tiles::{Tile, Tiles};
-use super::{Shared, scratch};
+use super::{Into, Matrix, Threads};
+use crate::ops::kernels::Shared;
 use rayon::prelude::*;
 
 /// Columns laid out at a time, at most: up to 12 MiB for a block of them.
@@ -142,8 +143,8 @@ unsafe fn product_of_few(tiles: Tiles, target: Target, a: Matrix, b: Matrix, thr
 
 #[cfg(test)]
 mod tests {
-    use super::super::numbers;
     use super::*;
+    use crate::ops::kernels::numbers;
 
     /// A strided operand: `count` lines, transposed or not.
     fn lines(data: &[f32], count: usize, inner: usize, transposed: bool) -> Matrix<'_> {

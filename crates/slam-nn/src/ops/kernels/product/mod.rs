@@ -1,0 +1,110 @@
+//! Matrix products.
+//!
+//! [`product`] multiplies any two matrices, [`fixed`] inputs with weights that were laid out once, and [`few_rows`]
+//! a few rows with a weight as it lies. The first two lay their operands out ([`pack`], in memory of [`scratch`]) for
+//! the [`tiles`] of the machine, and deal these out to threads by one [`grid`].
+
+mod blocked;
+pub(in crate::ops) mod few_rows;
+pub(in crate::ops) mod fixed;
+mod grid;
+mod matrix;
+mod pack;
+mod scratch;
+mod tiles;
+
+pub(in crate::ops) use matrix::Matrix;
+
+use super::{Shared, rows_per_task, written};
+use blocked::Target;
+use rayon::prelude::*;
+use tiles::Tiles;
+
+/// Whether a product replaces or is added to what it is written into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::ops) enum Into {
+    /// `dst = factor * a b`
+    Replace,
+    /// `dst += factor * a b`
+    Add,
+}
+
+/// The threads that share a product. The sum of an element is never split over them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::ops) enum Threads {
+    /// The calling one.
+    One,
+    /// All of the current rayon pool.
+    All,
+}
+
+impl Threads {
+    /// How many there are.
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::All => rayon::current_num_threads(),
+        }
+    }
+}
+
+/// `dst = factor * a b` (or `+=`), rows of `dst` being `stride` apart.
+///
+/// # Safety
+/// `dst` must be valid for writes of `a.rows` rows of `b.cols` values, initialised for
+/// [`Into::Add`], and nobody else may touch these values meanwhile.
+pub(in crate::ops) unsafe fn product(
+    dst: *mut f32,
+    stride: usize,
+    into: Into,
+    factor: f32,
+    a: Matrix,
+    b: Matrix,
+    threads: Threads,
+) {
+    let target = Target { data: Shared(dst), stride, into, factor };
+    // SAFETY: passed on.
+    unsafe { blocked::product(Tiles::of_this_machine(), target, a, b, threads) };
+}
+
+/// [`product`] into a dense slice.
+pub(in crate::ops) fn product_into(
+    dst: &mut [f32],
+    into: Into,
+    factor: f32,
+    a: Matrix,
+    b: Matrix,
+    threads: Threads,
+) {
+    assert!(dst.len() >= a.rows * b.cols);
+    // SAFETY: the slice is long enough, initialised, and exclusively ours.
+    unsafe { product(dst.as_mut_ptr(), b.cols, into, factor, a, b, threads) }
+}
+
+/// `a b`, dense, on all threads.
+pub(in crate::ops) fn multiply(a: Matrix, b: Matrix) -> Vec<f32> {
+    if a.cols == 0 {
+        return vec![0.0; a.rows * b.cols];
+    }
+    // SAFETY: with an inner size above 0 the product writes all `rows * cols` values.
+    unsafe {
+        written(a.rows * b.cols, |dst| {
+            product(dst.as_mut_ptr().cast(), b.cols, Into::Replace, 1.0, a, b, Threads::All);
+        })
+    }
+}
+
+/// Adds a bias of `bias.len()` to every row of `y`.
+pub(in crate::ops) fn add_bias(y: &mut [f32], bias: &[f32]) {
+    let rows = rows_per_task(bias.len());
+    if bias.is_empty() {
+        return;
+    }
+    y.par_chunks_mut(rows * bias.len()).for_each(|y| {
+        for row in y.chunks_exact_mut(bias.len()) {
+            for (y, b) in row.iter_mut().zip(bias) {
+                *y += b;
+            }
+        }
+    });
+}
