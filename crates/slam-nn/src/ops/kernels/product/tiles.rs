@@ -35,6 +35,28 @@ pub(super) struct Tile {
     pub add: bool,
 }
 
+/// An expression of the module that holds the tiles of a machine's instructions.
+macro_rules! with {
+    ($self:ident, $tiles:ident => $what:expr) => {
+        match $self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                use avx512 as $tiles;
+                $what
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                use avx2 as $tiles;
+                $what
+            }
+            Self::Plain => {
+                use plain as $tiles;
+                $what
+            }
+        }
+    };
+}
+
 impl Tiles {
     /// The best that this machine has.
     pub(super) fn of_this_machine() -> Self {
@@ -66,62 +88,35 @@ impl Tiles {
 
     /// Rows of a tile.
     pub(super) fn rows(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => avx512::ROWS,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => avx2::ROWS,
-            Self::Plain => plain::ROWS,
-        }
+        with!(self, tiles => tiles::ROWS)
     }
 
     /// Columns of a panel.
     pub(super) fn columns(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => avx512::COLUMNS,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => avx2::COLUMNS,
-            Self::Plain => plain::COLUMNS,
-        }
+        with!(self, tiles => tiles::COLUMNS)
     }
 
     /// Inner elements of a block, of which `inner` has as few as can be, of equal size: some of a block's rows
     /// and a panel of its columns stay in the first-level cache.
     pub(super) fn depth(self, inner: usize) -> usize {
-        let most = match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => 256,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => 384,
-            Self::Plain => 384,
-        };
-        inner.div_ceil(inner.div_ceil(most))
+        inner.div_ceil(inner.div_ceil(with!(self, tiles => tiles::DEPTH)))
     }
 
     /// Lays columns, the rows of their transposed matrix, out in panels, see [`pack`].
     pub(super) fn pack_columns(self, columns: Matrix, panels: &mut [f32]) {
-        match self {
-            // SAFETY: the instructions were detected.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { pack::avx2::<{ avx512::COLUMNS }>(columns, panels) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { pack::avx2::<{ avx2::COLUMNS }>(columns, panels) },
-            Self::Plain => pack::plain::<{ plain::COLUMNS }>(columns, panels),
+        // SAFETY: the instructions were detected.
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_unsafe))]
+        unsafe {
+            with!(self, tiles => tiles::pack::<{ tiles::COLUMNS }>(columns, panels));
         }
     }
 
     /// Lays rows out in panels of a tile's rows, see [`pack`].
     pub(super) fn pack_rows(self, rows: Matrix, panels: &mut [f32]) {
-        match self {
-            // SAFETY: the instructions were detected.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { pack::avx2::<{ avx512::ROWS }>(rows, panels) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { pack::avx2::<{ avx2::ROWS }>(rows, panels) },
-            Self::Plain => pack::plain::<{ plain::ROWS }>(rows, panels),
+        // SAFETY: the instructions were detected.
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_unsafe))]
+        unsafe {
+            with!(self, tiles => tiles::pack::<{ tiles::ROWS }>(rows, panels));
         }
     }
 
@@ -140,15 +135,7 @@ impl Tiles {
         t: &Tile,
     ) {
         // SAFETY: passed on; the instructions were detected.
-        unsafe {
-            match self {
-                #[cfg(target_arch = "x86_64")]
-                Self::Avx512 => avx512::multiply::<PACKED>(x, w, y, rows, t),
-                #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => avx2::multiply::<PACKED>(x, w, y, rows, t),
-                Self::Plain => plain::multiply::<PACKED>(x, w, y, rows, t),
-            }
-        }
+        unsafe { with!(self, tiles => tiles::multiply::<PACKED>(x, w, y, rows, t)) }
     }
 }
 
@@ -156,11 +143,12 @@ impl Tiles {
 macro_rules! tiles {
     (
         $(#[$features:meta])*
-        $name:ident, $from:path, $register:ident, $width:literal, $rows:literal,
+        $name:ident, $from:path, $pack:ident, $register:ident, $width:literal, $rows:literal, $depth:literal,
         $zero:ident, $load:ident, $store:ident, $spread:ident,
         $add:ident, $multiply:ident, $multiply_add:ident
     ) => {
         mod $name {
+            pub(super) use super::pack::$pack as pack;
             use super::{Tile, ask_for};
             use $from::*;
 
@@ -168,6 +156,8 @@ macro_rules! tiles {
             pub(super) const ROWS: usize = $rows;
             /// Columns of a panel.
             pub(super) const COLUMNS: usize = 2 * $width;
+            /// Inner elements of a block, at most.
+            pub(super) const DEPTH: usize = $depth;
             /// Inner elements of a turn of the innermost loop.
             const UNROLLED: usize = 4;
             type Register = $register;
@@ -316,9 +306,11 @@ tiles!(
     #[target_feature(enable = "avx2,fma")]
     avx2,
     std::arch::x86_64,
+    avx2,
     __m256,
     8,
     6,
+    384,
     _mm256_setzero_ps,
     _mm256_loadu_ps,
     _mm256_storeu_ps,
@@ -332,9 +324,11 @@ tiles!(
     #[target_feature(enable = "avx512f")]
     avx512,
     std::arch::x86_64,
+    avx2,
     __m512,
     16,
     12,
+    256,
     _mm512_setzero_ps,
     _mm512_loadu_ps,
     _mm512_storeu_ps,
@@ -343,7 +337,22 @@ tiles!(
     _mm512_mul_ps,
     _mm512_fmadd_ps
 );
-tiles!(plain, super::lanes, Lanes, 8, 4, zero, load, store, spread, add, times, times_add);
+tiles!(
+    plain,
+    super::lanes,
+    plain,
+    Lanes,
+    8,
+    4,
+    384,
+    zero,
+    load,
+    store,
+    spread,
+    add,
+    times,
+    times_add
+);
 
 /// Asks for memory that will be written.
 #[inline(always)]
