@@ -77,7 +77,7 @@ impl Panels {
                     let first = panels.start * tiles.columns();
                     let end = (panels.end * tiles.columns()).min(self.outputs);
                     // No two tasks share an element; the rows lie within `x`, as was checked.
-                    self.task(tiles, x, stride, y, rows.clone(), panels);
+                    self.task(x, stride, y, rows.clone(), panels);
                     for row in rows {
                         // `task` wrote these elements, and no other touches them.
                         let y = std::slice::from_raw_parts_mut(
@@ -103,14 +103,14 @@ impl Panels {
     /// meanwhile in the panels' columns, and the rows must lie within `x`.
     unsafe fn task(
         &self,
-        tiles: Tiles,
         x: &[f32],
         stride: usize,
         y: Shared,
         rows: Range<usize>,
         panels: Range<usize>,
     ) {
-        let (inner, columns) = (self.inner, tiles.columns());
+        let (tiles, inner) = (self.tiles, self.inner);
+        let columns = tiles.columns();
         let many = self.outputs >= MANY;
         let depth = if many { tiles.depth(inner) } else { INNER };
         let length = if many { rows.len().next_multiple_of(tiles.rows()) * depth } else { 0 };
