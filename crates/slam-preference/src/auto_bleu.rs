@@ -1,11 +1,11 @@
-//! Auto-BLEU: how much a text repeats itself (Lakhotia et al. 2021, section 4.1).
+//! Auto-BLEU: a measure of how much a text repeats itself (Lakhotia et al. 2021, section 4.1).
 
 use std::collections::BTreeMap;
 
 use crate::words::words;
 
-/// The share of a text's n-grams that occur in it more than once, in 0..=1; 0 where it has none. Words are
-/// those of [`words`].
+/// The share of a text's n-grams that occur in it more than once, in 0..=1; 0 if the text has no n-grams.
+/// [`words`] splits the text into words.
 pub fn auto_bleu(text: &str, n: usize) -> f32 {
     let words = words(text);
     if n == 0 || words.len() < n {
@@ -28,9 +28,9 @@ mod tests {
 
     #[test]
     fn repeated_bigrams_are_counted_as_a_share_of_all() {
-        // a b, b a, a b, b a, a b: all five occur more than once.
+        // The bigrams are a b, b a, a b, b a, a b: all five occur more than once.
         assert!((auto_bleu("a b a b a b", 2) - 1.0).abs() < 1e-6);
-        // the cat, cat sat, sat the, the cat: two of four.
+        // The bigrams are the cat, cat sat, sat the, the cat: two of four occur more than once.
         assert!((auto_bleu("the cat sat the cat", 2) - 0.5).abs() < 1e-6);
         assert_eq!(auto_bleu("one two three.", 2), 0.0);
         assert_eq!(auto_bleu("word", 2), 0.0);

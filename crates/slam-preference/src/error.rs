@@ -6,44 +6,44 @@ use slam_dataset::work::WorkError;
 
 use crate::scorer::ScorerError;
 
-/// Pairs that could not be made.
+/// The reasons why pairs could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
-    /// Parameters that this stage does not understand.
+    /// The stage does not understand its parameters.
     #[error(transparent)]
     Work(#[from] WorkError),
-    /// A shard that cannot be read or written.
+    /// A shard cannot be read or written.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// A file of pairs that cannot be read.
+    /// A file of pairs cannot be read.
     #[error("failed to read {path}: {source}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why the read failed.
         source: io::Error,
     },
-    /// A shard that does not name its tokeniser.
+    /// A shard does not name its tokeniser.
     #[error("{0}: {1}")]
     Tokeniser(String, String),
-    /// A parameter that makes no pairs.
+    /// A parameter does not allow any pairs.
     #[error("[datasets.source]: {0}")]
     Config(String),
-    /// A unit of work without its inputs.
+    /// A unit of work does not have its inputs.
     #[error("the unit has {found} inputs, expected {expected}; plan it again")]
     Inputs {
-        /// How many it has.
+        /// The number of inputs that the unit has.
         found: usize,
-        /// What it should have.
+        /// The inputs that the unit should have.
         expected: &'static str,
     },
-    /// The model that continues prompts.
+    /// The model that continues prompts failed.
     #[error("failed to sample continuations: {0}")]
     Sampler(String),
-    /// The scorer that ranks continuations.
+    /// The scorer that ranks continuations failed.
     #[error(transparent)]
     Scorer(#[from] ScorerError),
-    /// Asked to stop.
+    /// The stage was asked to stop.
     #[error("interrupted")]
     Interrupted,
 }

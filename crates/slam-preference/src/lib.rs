@@ -1,8 +1,8 @@
-//! Preference pairs: a prompt, the continuation to prefer and another (stage: pair).
+//! Preference pairs: a prompt, a chosen continuation and a rejected one (stage: pair).
 //!
-//! [`pair`] makes one shard of pairs. Where they come from is the [`source`]'s business: segments that were
-//! spoken and unitised, slamkit's JSON lines, the stories of a unit corpus, or a model's own continuations that
-//! a [`scorer`] ranks. Whatever the source, a pair passes the same checks and the same filter (`shard`).
+//! [`pair`] makes one shard of pairs. The [`source`] module reads them: from segments that were spoken and
+//! unitised, slamkit's JSON lines, the stories of a unit corpus, or a model's own continuations that a
+//! [`scorer`] ranks. Every pair passes the same checks and the same filter (`shard`), whatever its source.
 
 pub mod auto_bleu;
 mod error;

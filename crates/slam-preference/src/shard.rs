@@ -1,4 +1,5 @@
-//! A shard of pairs being written: checks, filter and quarantine, the same for every source.
+//! A shard of pairs while it is written. The checks, the filter and the quarantine are the same for every
+//! source.
 
 use std::path::Path;
 
@@ -16,11 +17,11 @@ pub(crate) struct Segment {
     pub(crate) text: Option<String>,
 }
 
-/// A shard being written.
+/// A shard that is being written.
 pub(crate) struct PairShard {
     writer: ShardWriter<PreferencePair>,
     outcome: Outcome,
-    /// The file that rows come from, for the quarantine.
+    /// The file that the rows come from. The quarantine names it.
     source: String,
     max_auto_bleu2: f32,
     k: u32,
@@ -44,7 +45,7 @@ impl PairShard {
         })
     }
 
-    /// Leaves an input out, and says why.
+    /// Leaves an input out and records why.
     pub(crate) fn refuse(&mut self, id: &str, error: impl Into<String>) {
         self.outcome.quarantined.push(Quarantined {
             id: id.to_owned(),
@@ -54,13 +55,13 @@ impl PairShard {
         });
     }
 
-    /// Counts something for the receipt.
+    /// Adds to a count in the receipt.
     pub(crate) fn count(&mut self, what: &str, by: f64) {
         *self.outcome.totals.entry(what.to_owned()).or_default() += by;
     }
 
-    /// Adds a pair, unless a segment is empty or beyond the tokeniser, both continuations are the same, or
-    /// the text repeats itself. Returns whether it was added.
+    /// Adds a pair. Leaves it out if a segment is empty, if a unit is not one of the tokeniser's, if both
+    /// continuations are the same, or if the text repeats itself. Returns whether the pair was added.
     pub(crate) fn add(
         &mut self,
         id: &str,

@@ -1,4 +1,4 @@
-//! The stage pair: one shard of pairs of one unit of work.
+//! The stage `pair`: it makes one shard of pairs from one unit of work.
 
 use std::path::Path;
 
@@ -17,28 +17,28 @@ pub struct PairParams {
     pub max_auto_bleu2: f32,
     /// Where pairs come from.
     pub source: PairSource,
-    /// Which part of the input's rows is this shard's: `[i, n]`.
+    /// The part of the input's rows that this shard holds: `[i, n]`.
     pub part: (u32, u32),
 }
 
 impl Default for PairParams {
-    /// The recipe's 0.3, of spoken segments.
+    /// The recipe's threshold of 0.3, with spoken segments as the source.
     fn default() -> Self {
         Self { max_auto_bleu2: 0.3, source: PairSource::Segments, part: (0, 1) }
     }
 }
 
-/// Opens the model in a checkpoint's folder for [`PairSource::Sampled`]. The stage does not know models: the
-/// worker hands it one.
+/// Opens the model in a checkpoint's folder for [`PairSource::Sampled`]. The stage does not know models, so
+/// the worker supplies one.
 pub type OpenSampler<'a> =
     dyn Fn(&Path, &TokeniserInfo, &Sampling) -> Result<Box<dyn Sampler>, String> + 'a;
 
-/// Makes one shard of pairs. What cannot be a pair goes to quarantine; a repetitive pair is left out and
-/// counted as `filtered`.
+/// Makes one shard of pairs. Input that cannot form a pair goes to quarantine. A repetitive pair is left
+/// out and counted as `filtered`.
 ///
 /// # Errors
-/// If the parameters are not understood, a file cannot be read or written, or the model or the scorer of
-/// sampled pairs does not work.
+/// Fails if the parameters are not understood, a file cannot be read or written, or the model or the scorer
+/// of sampled pairs does not work.
 pub fn pair(
     unit: &WorkUnit,
     context: &Context<'_>,

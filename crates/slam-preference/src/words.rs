@@ -1,16 +1,16 @@
-//! Word tokenisation of English text, token for token that of NLTK's `NLTKWordTokenizer` (Bird, Klein and
-//! Loper 2009; the Penn Treebank's rules with Unicode quotes).
+//! Splits English text into words. The result equals that of NLTK's `NLTKWordTokenizer`, token for token
+//! (Bird, Klein and Loper 2009; the Penn Treebank's rules with Unicode quotes).
 //!
-//! NLTK's `word_tokenize` splits sentences first. The filter of the recipe's reference does not: it hands
-//! the whole text to the word tokeniser, so that only the last full stop of a text is a word of its own
-//! (`"I ran. I fell."` gives `ran.` but `fell` and `.`), and so does this.
+//! NLTK's `word_tokenize` splits sentences first. The filter of the recipe's reference does not: it passes
+//! the whole text to the word tokeniser. So only the last full stop of a text is a separate word
+//! (`"I ran. I fell."` gives `ran.` but `fell` and `.`). This module does the same.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A rule: what is replaced, and by what.
+/// A rule: the pattern to replace, and the replacement.
 type Rule = (Regex, &'static str);
 
 fn rules(patterns: &[(&str, &'static str)]) -> Vec<Rule> {
@@ -55,7 +55,7 @@ static CLOSING_QUOTES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     ])
 });
 
-/// Words that are two, as their halves; whole words in any case.
+/// Words that are split into two, given as their halves. They match whole words in any case.
 const CONTRACTIONS: [(&str, &str); 8] = [
     ("can", "not"),
     ("d", "'ye"),
@@ -74,7 +74,7 @@ pub fn words(text: &str) -> Vec<String> {
     text = apply(&PUNCTUATION, text);
     text = apply(&CLOSING_QUOTES, format!(" {text} "));
     for (first, second) in CONTRACTIONS {
-        // The text ends with a space here, which is all that "wanna" asks for beyond its boundary.
+        // The text ends with a space here. "wanna" requires white space after it, beyond the word boundary.
         text = part(&text, "", first, second, second == "na" && first == "wan");
     }
     for second in ["is", "was"] {
@@ -92,17 +92,19 @@ fn apply(rules: &[Rule], mut text: String) -> String {
     text
 }
 
-/// White space as Python's `str.isspace` has it.
+/// Returns whether a character is white space in the sense of Python's `str.isspace`.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// A word character of the contractions, which NLTK compiles with Python's `re`: its `\w`.
+/// Returns whether a character is a word character for the contractions. NLTK compiles them with Python's
+/// `re`: this is its `\w`.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// A word character of the other rules, which NLTK compiles with the package `regex`: Unicode's `\w`.
+/// Returns whether a character is a word character for the other rules. NLTK compiles them with the package
+/// `regex`: this is Unicode's `\w`.
 fn is_unicode_word(c: char) -> bool {
     static WORD: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"\A\w\z").expect("a constant pattern"));
@@ -112,7 +114,7 @@ fn is_unicode_word(c: char) -> bool {
     WORD.is_match(c.encode_utf8(&mut [0; 4]))
 }
 
-/// Parts an apostrophe from the word that it opens, unless it belongs to a clitic (`'re`, `'s`, …).
+/// Separates an apostrophe from the word that follows it, unless it belongs to a clitic (`'re`, `'s`, …).
 fn part_leading_apostrophes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = None;
@@ -138,7 +140,7 @@ fn is_clitic(after: &str) -> bool {
     })
 }
 
-/// Text behind a lower-case ASCII prefix; `ſ` is an `s` to a pattern that ignores case.
+/// Returns the text after a lower-case ASCII prefix. `ſ` matches `s` in a pattern that ignores case.
 fn strip_prefix_of_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let mut chars = text.chars();
     for expected in prefix.chars() {
@@ -150,8 +152,9 @@ fn strip_prefix_of_any_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> 
     Some(chars.as_str())
 }
 
-/// Parts `first` + `second` wherever they are a whole word. `lead` must stand before them and is replaced;
-/// where it is empty, a word boundary must. `spaced` asks for white space behind.
+/// Separates `first` and `second` wherever they form a whole word. `lead` must come before them and is
+/// replaced; if it is empty, a word boundary must come before them. `spaced` requires white space after
+/// them.
 fn part(text: &str, lead: &str, first: &str, second: &str, spaced: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Answer, Candidate, Scorer, ScorerError, parse};
 
-/// A command that is kept for a whole shard, as the models behind it take long to load.
+/// A command that runs for a whole shard, because the models behind it take long to load.
 pub struct CommandScorer {
     command: String,
     timeout: Duration,
@@ -16,10 +16,10 @@ pub struct CommandScorer {
 }
 
 impl CommandScorer {
-    /// Starts the command by `sh -c`; what it writes to standard error is shown.
+    /// Starts the command with `sh -c`. The user sees what the command writes to standard error.
     ///
     /// # Errors
-    /// If there is no shell.
+    /// Fails if there is no shell.
     pub fn start(command: &str, timeout: Duration) -> Result<Self, ScorerError> {
         let broken =
             |message: String| ScorerError::Broken { what: format!("'{command}'"), message };
@@ -63,7 +63,7 @@ impl Scorer for CommandScorer {
             None => Ok(()),
         };
         if sent.is_err() {
-            // A moment for its exit status.
+            // Wait a moment, so that the exit status is available.
             thread::sleep(Duration::from_millis(50));
             return Err(self.broken("takes no more requests"));
         }
@@ -82,7 +82,7 @@ impl Scorer for CommandScorer {
 
 impl Drop for CommandScorer {
     fn drop(&mut self) {
-        // The end of its input is the sign to leave; what does not is ended.
+        // Closing its input asks the process to exit. If it does not exit in time, kill it.
         drop(self.stdin.take());
         for _ in 0..20 {
             if !matches!(self.child.try_wait(), Ok(None)) {

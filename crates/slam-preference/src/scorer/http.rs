@@ -5,19 +5,19 @@ use ureq::Agent;
 
 use super::{Answer, Candidate, Scorer, ScorerError, parse};
 
-/// How often a request is sent before the service counts as gone.
+/// How many times a request is sent before the scorer reports that the service is gone.
 const TRIES: u32 = 4;
-/// The wait before the second try; each one after it waits twice as long.
+/// The wait before the second try. Each later wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// A service that is asked by POST requests.
+/// A scorer that sends POST requests to a service.
 pub struct HttpScorer {
     url: String,
     agent: Agent,
 }
 
 impl HttpScorer {
-    /// A scorer at an address; nothing is sent yet.
+    /// Makes a scorer for an address. Sends nothing yet.
     pub fn new(url: &str, timeout: Duration) -> Self {
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
@@ -44,7 +44,7 @@ impl Scorer for HttpScorer {
                     }
                     let shown: String = text.trim().chars().take(120).collect();
                     said = format!("answered {status}: {shown}");
-                    // It understood and refuses; asking again changes nothing.
+                    // The service understood the request and refuses it; asking again changes nothing.
                     if status.is_client_error() && status.as_u16() != 429 {
                         return Err(ScorerError::Answer(format!("the scorer {said}")));
                     }

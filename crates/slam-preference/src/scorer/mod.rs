@@ -1,15 +1,16 @@
-//! What ranks a model's continuations: any program or service that gives a number for one.
+//! Scorers rank a model's continuations. A scorer is any program or service that gives a number for a
+//! continuation.
 //!
-//! The stage knows neither vocoder nor ASR nor judge: whoever has them puts them behind a command or an HTTP
-//! address. A request is one JSON object,
+//! The stage does not know the vocoder, the ASR or the judge. Put them behind a command or an HTTP address.
+//! A request is one JSON object:
 //!
 //! ```json
 //! {"id": "story-000012", "sample": 0, "prompt": [3, 49], "continuation": [7, 254], "prompt_text": null,
 //!  "tokeniser": "mhubert-25hz-500", "units_per_second": 25.0}
 //! ```
 //!
-//! and an answer a number (`-3.25`) or an object with one and what is said in the continuation, which the
-//! filter against repetition reads: `{"score": -3.25, "text": "and went home"}`.
+//! An answer is a number (`-3.25`), or an object with a number and the text of the continuation:
+//! `{"score": -3.25, "text": "and went home"}`. The filter for repetition reads the text.
 
 mod command;
 mod http;
@@ -22,38 +23,38 @@ pub use http::HttpScorer;
 /// A continuation to score.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Candidate<'a> {
-    /// The row that the prompt is of.
+    /// The id of the row that the prompt comes from.
     pub id: &'a str,
-    /// Which of the prompt's continuations this is, from 0.
+    /// The index of this continuation among the prompt's continuations, from 0.
     pub sample: usize,
-    /// Units of the prompt.
+    /// The units of the prompt.
     pub prompt: &'a [u16],
-    /// Units of the continuation, without `<S>`.
+    /// The units of the continuation, without `<S>`.
     pub continuation: &'a [u16],
-    /// What the prompt says, where known.
+    /// The text of the prompt, if known.
     pub prompt_text: Option<&'a str>,
     /// The tokeniser's name.
     pub tokeniser: &'a str,
-    /// Frames a second before deduplication.
+    /// Frames per second before deduplication.
     pub units_per_second: f64,
 }
 
-/// What a scorer says of a continuation.
+/// A scorer's answer for one continuation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Its score; finite.
+    /// The score, which is finite.
     pub score: f64,
-    /// What it says, where the scorer knows.
+    /// The text of the continuation, if the scorer knows it.
     pub text: Option<String>,
 }
 
-/// A scorer that does not score.
+/// The reasons why a scorer gives no score.
 #[derive(Debug, thiserror::Error)]
 pub enum ScorerError {
-    /// An answer to one request that is no score: the row is left out.
+    /// The answer to one request is not a score. The row is left out.
     #[error("{0}")]
     Answer(String),
-    /// It cannot be started, ended, or does not answer: no row would be scored.
+    /// The scorer cannot be started, has ended, or does not answer. No row could be scored.
     #[error(
         "the scorer {what} {message}; it gets one JSON object with prompt and continuation and answers with a number"
     )]
@@ -67,27 +68,31 @@ pub enum ScorerError {
 
 /// Gives continuations their scores.
 pub trait Scorer {
-    /// The score of a continuation.
+    /// Returns the score of a continuation.
     ///
     /// # Errors
-    /// [`ScorerError::Answer`] where this one has no score, else [`ScorerError::Broken`].
+    /// Returns [`ScorerError::Answer`] if this continuation has no score, and [`ScorerError::Broken`]
+    /// otherwise.
     fn score(&mut self, candidate: &Candidate<'_>) -> Result<Answer, ScorerError>;
 }
 
-/// Which scorer. Part of a shard's key: where the program behind it changes, raise `version`.
+/// Selects the scorer. This is part of a shard's key. Raise `version` when the program behind the scorer
+/// changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScorerConfig {
-    /// A command run by `sh -c`, one process a shard: a request a line in, an answer a line out.
+    /// A command run with `sh -c`, one process per shard: it reads one request per line and writes one
+    /// answer per line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// An HTTP address: a request is a POST of it.
+    /// An HTTP address: each request is a POST to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What the scores are of, so that another model behind the same command makes other shards.
+    /// The version of the scores. Another model behind the same command needs another version, so that it
+    /// makes other shards.
     #[serde(default)]
     pub version: String,
-    /// Seconds that an answer may take.
+    /// The seconds that an answer may take.
     #[serde(default = "timeout_seconds")]
     pub timeout_seconds: f64,
 }
@@ -97,10 +102,10 @@ fn timeout_seconds() -> f64 {
 }
 
 impl ScorerConfig {
-    /// Starts the command, or is ready to ask the address.
+    /// Starts the command, or prepares to ask the address.
     ///
     /// # Errors
-    /// If not just one of both is named, or the command cannot be started.
+    /// Fails if both or neither of the two are set, or if the command cannot be started.
     pub fn open(&self) -> Result<Box<dyn Scorer>, ScorerError> {
         let broken = |message: &str| ScorerError::Broken {
             what: "of the pairs".into(),
@@ -118,7 +123,7 @@ impl ScorerConfig {
     }
 }
 
-/// Reads an answer.
+/// Parses an answer.
 fn parse(text: &str) -> Result<Answer, ScorerError> {
     #[derive(Deserialize)]
     #[serde(untagged)]

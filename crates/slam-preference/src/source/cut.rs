@@ -1,4 +1,4 @@
-//! Where a sequence is cut into prompt and continuation.
+//! Cuts a sequence into prompt and continuation.
 
 use serde::{Deserialize, Serialize};
 use slam_dataset::rng::Rng;
@@ -6,24 +6,25 @@ use slam_dataset::schema::{UnitSequence, Word};
 
 use crate::shard::Segment;
 
-/// How sequences are cut. Where a sequence's words are known, it is cut behind a word.
+/// Says how sequences are cut. If a sequence's words are known, it is cut after a word.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cut {
-    /// The share of a sequence that is its prompt, drawn evenly between these two.
+    /// The share of a sequence that is its prompt, drawn uniformly between these two values.
     pub prompt_share: (f64, f64),
-    /// Most units of a prompt, whose last are kept; 0 for all.
+    /// The most units of a prompt. The last units are kept; 0 keeps all.
     pub max_prompt_units: usize,
-    /// Fewest units of a prompt; shorter ones are left out.
+    /// The fewest units of a prompt. Sequences with shorter prompts are left out.
     pub min_prompt_units: usize,
-    /// Most units of a continuation, whose first are kept; 0 for all.
+    /// The most units of a continuation. The first units are kept; 0 keeps all.
     pub max_continuation_units: usize,
-    /// Fewest units of a continuation; shorter ones are left out.
+    /// The fewest units of a continuation. Sequences with shorter continuations are left out.
     pub min_continuation_units: usize,
 }
 
 impl Default for Cut {
-    /// About half of a sequence; both parts of a second of speech or more, continuations of up to ten.
+    /// The prompt is about half of a sequence. Both parts have about a second of speech or more; a
+    /// continuation has up to ten seconds.
     fn default() -> Self {
         Self {
             prompt_share: (0.4, 0.6),
@@ -35,14 +36,14 @@ impl Default for Cut {
     }
 }
 
-/// A sequence and where it is cut.
+/// The position where a sequence is cut.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    /// The first unit of the continuation.
+    /// The index of the first unit of the continuation.
     at: usize,
-    /// How many words are said before it, where words are known.
+    /// The number of words spoken before it, if words are known.
     words: Option<usize>,
-    /// How many units of the continuation may be taken.
+    /// The number of units that the continuation may have.
     pub(super) continuation: usize,
 }
 
@@ -67,7 +68,7 @@ impl Cut {
         Ok(())
     }
 
-    /// Where a sequence is cut; `None` where a part would be too short.
+    /// Returns where a sequence is cut, or `None` if a part would be too short.
     pub(super) fn place(&self, row: &UnitSequence, rate: f64, rng: &mut Rng) -> Option<Place> {
         let (low, high) = self.prompt_share;
         let share = low + rng.uniform() * (high - low);
@@ -90,7 +91,7 @@ impl Cut {
             .then_some(Place { at, words, continuation })
     }
 
-    /// The sequence's prompt.
+    /// Returns the sequence's prompt.
     pub(super) fn prompt(&self, row: &UnitSequence, place: &Place, rate: f64) -> Segment {
         let first = match self.max_prompt_units {
             0 => 0,
@@ -104,7 +105,7 @@ impl Cut {
         Segment { units: row.units[first..place.at].to_vec(), text }
     }
 
-    /// The first `length` units of the sequence's continuation.
+    /// Returns the first `length` units of the sequence's continuation.
     pub(super) fn continuation(
         row: &UnitSequence,
         place: &Place,
@@ -125,12 +126,12 @@ fn join<'a>(words: impl Iterator<Item = &'a Word>) -> String {
     words.map(|w| w.word.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-/// Seconds that the first `units` units last.
+/// Returns the seconds that the first `units` units last.
 fn seconds_before(row: &UnitSequence, units: usize, rate: f64) -> f64 {
     row.durations.iter().take(units).map(|d| f64::from(*d)).sum::<f64>() / rate
 }
 
-/// How many units have ended, or are in their second half, at a time.
+/// Returns how many units have ended, or are in their second half, at the given time.
 fn units_until(row: &UnitSequence, seconds: f64, rate: f64) -> usize {
     let mut end = 0.0;
     row.durations
@@ -172,7 +173,8 @@ mod tests {
 
     #[test]
     fn known_words_stay_whole_and_give_the_texts() {
-        // A word a second; 25 frames a second and two a unit: 12.5 units a word.
+        // Each word lasts a second. There are 25 frames a second and two frames a unit, so a word has 12.5
+        // units.
         let words = (0..8)
             .map(|i| Word { word: format!("w{i}"), start: i as f32, end: i as f32 + 0.9 })
             .collect();
@@ -180,7 +182,7 @@ mod tests {
         let cut = Cut { prompt_share: (0.5, 0.5), ..Default::default() };
         let place = cut.place(&row, 25.0, &mut Rng::new(1)).unwrap();
         let prompt = cut.prompt(&row, &place, 25.0);
-        // Half is 4 s: the fourth word has ended at 3.9 s, which is 48.75 units.
+        // Half is 4 s. The fourth word ended at 3.9 s, which is unit 48.75.
         assert_eq!((prompt.units.len(), prompt.text.as_deref()), (49, Some("w0 w1 w2 w3")));
         let rest = Cut::continuation(&row, &place, 26, 25.0);
         assert_eq!((rest.units.len(), rest.text.as_deref()), (26, Some("w4 w5")));

@@ -1,7 +1,8 @@
-//! slamkit's JSON lines of pairs: `{prompt,chosen,rejected}` with units and durations, or as `audio_repr`.
+//! Reads slamkit's JSON lines of pairs: `{prompt,chosen,rejected}` with units and durations, or as
+//! `audio_repr`.
 //!
-//! They are unitised already, so they are neither ingested nor unitised here; a line's recordings need not be
-//! there.
+//! These pairs are already unitised, so the stages ingest and unitise do not read them. The recordings that
+//! a line names need not exist.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -18,32 +19,32 @@ use crate::error::PairError;
 use crate::shard::{PairShard, Segment};
 use crate::stage::PairParams;
 
-/// Lines between reports.
+/// The number of lines between progress reports.
 const REPORT_LINES: usize = 1024;
 
-/// What is said of the units, as the lines do not say it.
+/// Describes the units, because the lines do not describe them.
 ///
-/// In a pipeline `units_of` names a dataset whose unit shards say it instead: the lines' units are of the same
-/// tokeniser.
+/// In a pipeline, `units_of` names a dataset whose unit shards describe the units instead. The lines' units
+/// then belong to the same tokeniser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SlamkitPairs {
-    /// The tokeniser's name; files that were imported under the same name belong together.
+    /// The tokeniser's name. Files that were imported under the same name belong together.
     pub tokeniser: String,
-    /// How many units it has.
+    /// The number of units of the tokeniser.
     pub k: u32,
-    /// Frames a second before deduplication.
+    /// Frames per second before deduplication.
     pub units_per_second: f64,
 }
 
 impl Default for SlamkitPairs {
-    /// The recipe's tokeniser, by the name that `import slamkit` gives it.
+    /// The recipe's tokeniser, with the name that `import slamkit` gives it.
     fn default() -> Self {
         Self { tokeniser: "hubert-25hz".into(), k: 500, units_per_second: 25.0 }
     }
 }
 
-/// One line; slamkit's other fields are ignored.
+/// One line. Other fields of slamkit are ignored.
 #[derive(Deserialize)]
 struct Line {
     prompt: Option<Value>,
@@ -55,8 +56,8 @@ struct Line {
     rejected_text: Option<String>,
 }
 
-/// Pairs of one part of a file of lines. Each line counts its number in its id, so that two pairs of one
-/// prompt are two pairs.
+/// Makes the pairs of one part of a file of lines. Each id contains the line's number, so two pairs with
+/// the same prompt stay two pairs.
 pub(crate) fn slamkit(
     source: &SlamkitPairs,
     unit: &WorkUnit,
@@ -77,7 +78,7 @@ pub(crate) fn slamkit(
     let read = |source| PairError::Read { path: path.clone(), source };
     let open = || File::open(&path).map(|file| BufReader::with_capacity(1 << 20, file));
     let (index, count) = (u64::from(params.part.0), u64::from(params.part.1));
-    // Where a line belongs is known when all are counted.
+    // The part of a line depends on the total number of lines, so count the lines first.
     let total =
         if count == 1 { u64::MAX } else { count_lines(open().map_err(read)?).map_err(read)? };
     let bound = |i: u64| if count == 1 { i * total } else { total * i / count };
@@ -105,7 +106,7 @@ pub(crate) fn slamkit(
 }
 
 impl SlamkitPairs {
-    /// What stands for the unknown tokeniser.
+    /// The description of an imported tokeniser.
     fn info(&self) -> TokeniserInfo {
         TokeniserInfo::imported(&self.tokeniser, self.k, self.units_per_second)
     }
@@ -121,7 +122,7 @@ fn tokeniser_of(shard: &Path) -> Result<TokeniserInfo, PairError> {
         .map_err(|e| PairError::Tokeniser(shard.display().to_string(), e))
 }
 
-/// A line's name (the stem of its prompt's recording, where it has one) and segments.
+/// Returns a line's name (the stem of its prompt's recording, if it has one) and its segments.
 fn parse(line: &[u8]) -> Result<(String, [Segment; 3]), String> {
     let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let name = line.prompt_path.as_deref().map_or("pair", |path| {
@@ -146,7 +147,8 @@ fn parse(line: &[u8]) -> Result<(String, [Segment; 3]), String> {
     Ok((name.to_owned(), segments))
 }
 
-/// Units of `{"units": [3, 49], "duration": [2, 1]}`, `{"audio_repr": "<Un3><Un49>"}` or the latter's text.
+/// Returns the units of `{"units": [3, 49], "duration": [2, 1]}`, of `{"audio_repr": "<Un3><Un49>"}`, or of
+/// the text of `audio_repr`.
 fn units_of(value: &Value) -> Result<Vec<u16>, String> {
     let repr = value.get("audio_repr").unwrap_or(value);
     if let Some(text) = repr.as_str() {

@@ -1,4 +1,4 @@
-//! Where pairs come from.
+//! The sources of pairs.
 
 mod cut;
 mod lines;
@@ -28,23 +28,24 @@ pub(crate) use own::own_continuation;
 pub(crate) use sampled::sampled;
 pub(crate) use segments::segments;
 
-/// A source of pairs, as `source` of a preference dataset names it. Sources of speech (`spoken-swag`, `swag`,
-/// `hella-swag`, the demo's grammar, …) are ingested and unitised first: their pairs are [`Self::Segments`].
+/// A source of pairs, as `source` of a preference dataset names it. Sources of speech (`spoken-swag`,
+/// `swag`, `hella-swag`, the demo's grammar, …) are ingested and unitised first: their pairs are
+/// [`Self::Segments`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum PairSource {
     /// Unit sequences whose ids are [`slam_dataset::SegmentKey`]s.
     #[default]
     Segments,
-    /// slamkit's JSON lines: pairs that are unitised already.
+    /// slamkit's JSON lines: pairs that are already unitised.
     SlamkitPairs(SlamkitPairs),
-    /// Stories of a unit corpus: each one's own continuation against another's.
+    /// The stories of a unit corpus: each story's own continuation against another story's.
     OwnContinuation(OwnContinuation),
-    /// Continuations that a model draws and a scorer ranks.
+    /// Continuations that a model samples and a scorer ranks.
     Sampled(Sampled),
 }
 
-/// Rows of a unit shard that are in reach: read whole, as a pair may need any two of them.
+/// The rows of a whole unit shard in memory, because a pair may need any two of them.
 struct Sequences {
     rows: Vec<UnitSequence>,
     tokeniser: TokeniserInfo,
@@ -59,7 +60,7 @@ fn sequences(path: &Path, split: &str) -> Result<Sequences, PairError> {
     Ok(Sequences { rows: rows.collect::<Result<_, _>>()?, tokeniser })
 }
 
-/// The unit's only input, a unit shard.
+/// Returns the unit's only input, a unit shard.
 fn only<'a>(inputs: &'a [Input], expected: &'static str) -> Result<&'a Input, PairError> {
     match inputs {
         [input] => Ok(input),
@@ -72,7 +73,8 @@ fn report(context: &Context<'_>, done: usize, total: usize) -> Result<(), PairEr
     if context.cancelled() { Err(PairError::Interrupted) } else { Ok(()) }
 }
 
-/// A row's own number for random streams: a function of its id, so that no other row changes it.
+/// Returns the number that identifies a row's random streams. It is a function of the row's id, so no other
+/// row changes it.
 fn stream(id: &str) -> u64 {
     let digest = Key::of_bytes(id.as_bytes());
     digest.as_str().get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()

@@ -1,7 +1,7 @@
-//! Pairs of a unit corpus without any labels: a story's own continuation against another story's.
+//! Pairs from a unit corpus without labels: a story's own continuation against another story's.
 //!
-//! The other story is one of those whose continuations are about as long, and both continuations are cut to
-//! the same number of units, so that neither length nor the voice of a single-speaker corpus tells them apart.
+//! The other story is one whose continuation has about the same length. Both continuations are cut to the
+//! same number of units. So neither the length nor the voice of a single-speaker corpus tells them apart.
 
 use std::path::Path;
 
@@ -16,20 +16,22 @@ use crate::error::PairError;
 use crate::shard::PairShard;
 use crate::stage::PairParams;
 
-/// How many stories of about the same length, on either side, the other one is drawn from.
+/// The other story is drawn from this many stories of about the same length on either side.
 const NEIGHBOURS: usize = 16;
 
-/// Each story's own continuation against another's. In a pipeline `of` names the dataset of the stories.
+/// Each story's own continuation against another story's. In a pipeline, `of` names the dataset of the
+/// stories.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OwnContinuation {
-    /// The split of the stories that are taken.
+    /// The split of the stories.
     pub split: String,
-    /// The seed of the cuts and of the other stories.
+    /// The seed of the cuts and of the choice of other stories.
     pub seed: u64,
     /// Where stories are cut.
     pub cut: Cut,
-    /// The least share of the longer continuation that the shorter must have; both are cut to the shorter.
+    /// The least length of the shorter continuation, as a share of the longer one. Both are cut to the
+    /// shorter.
     pub min_length_ratio: f64,
 }
 
@@ -39,7 +41,8 @@ impl Default for OwnContinuation {
     }
 }
 
-/// Pairs of one unit shard: a story's mate is of the same shard, so that each shard is made alone.
+/// Makes the pairs of one unit shard. The other story comes from the same shard, so each shard can be made
+/// alone.
 pub(crate) fn own_continuation(
     own: &OwnContinuation,
     unit: &WorkUnit,
@@ -63,7 +66,7 @@ pub(crate) fn own_continuation(
             None => shard.count("too_short", 1.0),
         }
     }
-    // By length, and by id where equal: the order of a shard's rows does not count.
+    // Sort by length, then by id. The order of a shard's rows does not matter.
     let mut by_length: Vec<usize> = (0..stories.len()).collect();
     by_length.sort_by_key(|&i| (stories[i].1.continuation, &stories[i].0.id));
     let mut rank = vec![0; stories.len()];

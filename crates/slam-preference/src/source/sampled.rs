@@ -1,5 +1,6 @@
-//! Pairs that a model makes of itself: several continuations of a prompt are drawn, a scorer ranks them, the
-//! best and the worst are a pair (as Align-SLM does with an ASR and an LLM: Lin et al. 2024).
+//! Pairs from a model's own continuations. Several continuations of a prompt are sampled, a scorer ranks
+//! them, and the best and the worst form a pair (as in Align-SLM, which uses an ASR and an LLM: Lin et al.
+//! 2024).
 
 use std::path::{Path, PathBuf};
 
@@ -16,26 +17,27 @@ use crate::scorer::{Answer, Candidate, Scorer, ScorerConfig, ScorerError};
 use crate::shard::{PairShard, Segment};
 use crate::stage::{OpenSampler, PairParams};
 
-/// A model's ranked continuations. In a pipeline `of` names the dataset of the prompts and `checkpoint` the
-/// model's folder.
+/// A model's ranked continuations. In a pipeline, `of` names the dataset of the prompts, and `checkpoint`
+/// names the model's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampled {
-    /// What ranks the continuations.
+    /// The scorer that ranks the continuations.
     pub scorer: ScorerConfig,
-    /// Which score is the better one.
+    /// Which score is better.
     #[serde(default)]
     pub better: Better,
-    /// The least difference of the best and the worst score; prompts with less are left out.
+    /// The least difference between the best and the worst score. Prompts with a smaller difference are
+    /// left out.
     #[serde(default)]
     pub min_margin: f64,
-    /// The split of the rows whose beginnings are the prompts.
+    /// The split of the rows. The beginnings of these rows are the prompts.
     #[serde(default = "train")]
     pub split: String,
-    /// Most prompts of a shard, by a draw; 0 for all.
+    /// The most prompts of a shard, chosen at random; 0 takes all.
     #[serde(default)]
     pub prompts: usize,
-    /// Continuations of a prompt.
+    /// The number of continuations of each prompt.
     #[serde(default = "five")]
     pub samples: usize,
     /// The seed of the prompts and of the continuations.
@@ -44,40 +46,41 @@ pub struct Sampled {
     /// Where rows are cut.
     #[serde(default)]
     pub cut: Cut,
-    /// How continuations are drawn.
+    /// How continuations are sampled.
     #[serde(default)]
     pub sampling: Sampling,
 }
 
-/// Which score is the better one.
+/// Which score is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Better {
-    /// The higher, as of a judge's mark.
+    /// The higher score is better, as with a judge's mark.
     #[default]
     Higher,
-    /// The lower, as of a perplexity.
+    /// The lower score is better, as with a perplexity.
     Lower,
 }
 
-/// How continuations are drawn.
+/// How continuations are sampled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sampling {
-    /// Most units of a continuation.
+    /// The most units of a continuation.
     pub max_units: usize,
     /// Divides the logits.
     pub temperature: f64,
-    /// Keeps the `k` likeliest units; 0 keeps all.
+    /// Keeps the `k` most likely units; 0 keeps all.
     pub top_k: usize,
-    /// Keeps the likeliest units whose probabilities reach `p`; 1 keeps all.
+    /// Keeps the most likely units until their probabilities sum to `p`; 1 keeps all.
     pub top_p: f64,
-    /// Divides positive and multiplies negative logits of units seen; 1 for none.
+    /// Divides the positive logits of units seen so far, and multiplies the negative ones; 1 changes
+    /// nothing.
     pub repetition_penalty: f64,
 }
 
 impl Default for Sampling {
-    /// The recipe's way of generating.
+    /// The recipe's settings for generation.
     fn default() -> Self {
         Self { max_units: 150, temperature: 0.8, top_k: 25, top_p: 1.0, repetition_penalty: 1.1 }
     }
@@ -93,14 +96,14 @@ fn five() -> usize {
 
 /// A model that continues prompts.
 pub trait Sampler {
-    /// `count` continuations of a prompt, drawn from streams that depend on `seed` alone.
+    /// Returns `count` continuations of a prompt. The random streams depend on `seed` alone.
     ///
     /// # Errors
-    /// If the prompt does not fit the model, in words.
+    /// Fails if the prompt does not fit the model; the message says why.
     fn sample(&mut self, prompt: &[u16], count: usize, seed: u64) -> Result<Vec<Vec<u16>>, String>;
 }
 
-/// Pairs of one unit shard and a checkpoint.
+/// Makes the pairs of one unit shard and a checkpoint.
 pub(crate) fn sampled(
     source: &Sampled,
     unit: &WorkUnit,
@@ -140,7 +143,7 @@ pub(crate) fn sampled(
                 continue;
             }
         };
-        // The model may end at once: nothing was said then, and nothing can be ranked.
+        // The model may end at once. Such a continuation is empty and cannot be ranked.
         let continuations: Vec<_> = continuations.into_iter().filter(|c| !c.is_empty()).collect();
         let about = About { id: &row.id, prompt: &prompt, tokeniser: &read.tokeniser };
         match score(scorer.as_mut(), &about, &continuations) {
@@ -152,7 +155,7 @@ pub(crate) fn sampled(
     Ok(shard.finish()?)
 }
 
-/// The unit shard and the folder of the checkpoint.
+/// Returns the unit shard and the folder of the checkpoint.
 fn inputs(inputs: &[Input], context: &Context<'_>) -> Result<(PathBuf, PathBuf), PairError> {
     let config = inputs.iter().skip(1).find(|i| i.path.ends_with("config.json"));
     let folder = config.map(|i| context.path(i)).and_then(|p| p.parent().map(Path::to_owned));
@@ -210,7 +213,7 @@ fn add(
             (score, Segment { units, text: a.text })
         })
         .collect();
-    // A stable order: of equal scores the first sample is the better one.
+    // The sort is stable: of equal scores, the first sample is the better one.
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (Some(worst), true) = (ranked.pop(), !ranked.is_empty()) else {
         shard.count("too_few", 1.0);

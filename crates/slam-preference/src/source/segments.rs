@@ -1,4 +1,4 @@
-//! Segments that were spoken: three rows a pair, one behind the other.
+//! Pairs of spoken segments: each pair has three consecutive rows.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::error::PairError;
 use crate::shard::{PairShard, Segment};
 use crate::stage::PairParams;
 
-/// Rows between reports.
+/// The number of rows between progress reports.
 const REPORT_ROWS: usize = 256;
 
-/// Pairs of one unit shard whose ids are [`SegmentKey`]s; a pair's segments follow each other.
+/// Makes the pairs of one unit shard whose ids are [`SegmentKey`]s. A pair's segments are consecutive rows.
 pub(crate) fn segments(
     unit: &WorkUnit,
     context: &Context<'_>,

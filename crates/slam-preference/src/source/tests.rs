@@ -1,4 +1,4 @@
-//! Every source on small shards.
+//! Tests every source on small shards.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ fn sequence(id: &str, units: &[u16], text: Option<&str>) -> UnitSequence {
     }
 }
 
-/// A data root with the stage's inputs in it.
+/// A data root that holds the stage's inputs.
 struct Root(TempDir);
 
 impl Root {
@@ -109,7 +109,7 @@ fn whole_pairs_of_segments_are_kept_and_the_rest_is_accounted_for() {
     assert_eq!(ids(&outcome), ["b", "nonsense", "d"]);
 }
 
-/// A line of slamkit's: units with durations, texts of prompt and chosen.
+/// Returns a line in slamkit's format: units with durations, and the texts of prompt and chosen.
 fn line(name: &str, units: [&[u16]; 3], texts: [&str; 2]) -> String {
     let units = units.map(|u| json!({"units": u, "duration": vec![1; u.len()]}));
     let [prompt, chosen, rejected] = units;
@@ -123,7 +123,7 @@ fn line(name: &str, units: [&[u16]; 3], texts: [&str; 2]) -> String {
 fn slamkits_lines_are_pairs_with_their_texts() {
     let lines = [
         line("a", [&[1, 2], &[3], &[4]], ["a cat sat", "on a mat"]),
-        // Two of five bigrams of the whole are "the cat"; the prompt alone repeats none.
+        // Two of five bigrams of the whole text are "the cat". The prompt alone repeats none.
         line("b", [&[1], &[2], &[3]], ["the cat saw", "the cat run"]),
         "no json".into(),
         String::new(),
@@ -143,7 +143,7 @@ fn slamkits_lines_are_pairs_with_their_texts() {
     assert_eq!((first.rejected_text.as_deref(), first.auto_bleu2), (None, Some(0.0)));
     assert_eq!(outcome.totals["filtered"], 1.0);
     assert_eq!(ids(&outcome), ["line 3", "c@5", "d@6"]);
-    // In parts: the same rows, whoever makes them.
+    // Made in parts, the rows are the same.
     let part = |i| {
         let params = json!({"source": source, "part": [i, 3]});
         root.pair(params, vec![file.clone()])
@@ -162,12 +162,12 @@ fn lines_may_be_of_the_tokeniser_of_a_unit_shard() {
     let units = root.units(&[], 3);
     let source = json!({"kind": "slamkit-pairs"});
     let (pairs, outcome) = root.pair(json!({"source": source}), vec![file, units]);
-    // The shard's tokeniser has three units, not the source's 500.
+    // The shard's tokeniser has three units, not the 500 of the source.
     assert!(pairs.is_empty());
     assert!(outcome.quarantined[0].error.contains("unit 3 of a tokeniser with 3"));
 }
 
-/// Stories of one unit each, told apart by it.
+/// Returns stories of one unit each; the unit identifies the story.
 fn stories(lengths: impl IntoIterator<Item = usize>) -> Vec<UnitSequence> {
     let story = |(i, n)| sequence(&format!("s{i:03}"), &vec![i as u16; n], None);
     lengths.into_iter().enumerate().map(story).collect()
@@ -190,7 +190,7 @@ fn a_storys_own_continuation_stands_against_anothers_of_the_same_length() {
         assert_eq!(p.chosen.len(), p.rejected.len());
         assert!(p.chosen.len() >= 20 && p.prompt.len() >= 20);
     }
-    // Neither the order of the rows nor what lies beside them moves a cut; another seed does.
+    // Neither the order of the rows nor other rows change a cut. Another seed does.
     rows.reverse();
     let (mut again, _) = root.pair(params, vec![root.units(&rows, 100)]);
     again.reverse();
@@ -214,7 +214,7 @@ fn a_story_without_a_mate_of_its_length_is_counted() {
     assert!(matches!(wrong, Err(PairError::Config(m)) if m.contains("prompt_share")));
 }
 
-/// Draws units of its seed: a model that is a function of what it should be a function of.
+/// A model that draws its units from the seed alone.
 struct Dice;
 
 impl Sampler for Dice {
@@ -237,7 +237,7 @@ fn open(folder: &Path, _: &TokeniserInfo, sampling: &Sampling) -> Result<Box<dyn
     Ok(Box::new(Dice))
 }
 
-/// The sum of a continuation's units, by a stub in the shell.
+/// A stub in the shell that returns the sum of a continuation's units.
 const SUM: &str = r#"while read -r l; do
     c=${l#*'"continuation":['}; c=${c%%]*}; s=0
     IFS=,; for u in $c; do s=$((s + u)); done; unset IFS
@@ -296,7 +296,7 @@ fn a_scorer_that_breaks_ends_the_shard_and_a_wrong_answer_only_the_row() {
     assert!(no_model.unwrap_err().to_string().contains("checkpoint"));
 }
 
-/// Answers POST requests on a port of its own: the first with 503, then with the continuation's sum.
+/// Answers POST requests on its own port: the first with 503, the others with the continuation's sum.
 fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/score", listener.local_addr().unwrap());
