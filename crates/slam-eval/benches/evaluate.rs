@@ -1,7 +1,8 @@
-//! Scores of sWUGGY's test set in size: 20,000 pairs of words of realistic length under the demo's model, and
-//! whether memory grows with the pairs. The peer is `evaluate_peer.py`; `cargo xtask bench evaluate` runs both.
+//! Measures scoring of as many pairs as sWUGGY's test set has: 20,000 pairs of words of realistic length,
+//! scored by a model of the demo's shape. Also measures whether memory grows with the pairs. The peer is
+//! `evaluate_peer.py`; `cargo xtask bench evaluate` runs both.
 //!
-//! `cargo bench -p slam-eval --bench evaluate [-- PAIRS]`.
+//! Run `cargo bench -p slam-eval --bench evaluate [-- PAIRS]`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::env;
@@ -22,7 +23,7 @@ use slam_lm::{Decoder, DecoderConfig};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Units of the demo's tokeniser.
+/// The number of units of the demo's tokeniser.
 const K: u32 = 250;
 
 fn main() {
@@ -35,7 +36,7 @@ fn main() {
     let model = Decoder::random(&config, 1, &device).unwrap();
     model.save(&checkpoint, Format::HuggingFace, None).unwrap();
     drop(model);
-    // A tenth first: what it takes beyond that is what grows with the pairs.
+    // Score a tenth of the pairs first. Memory beyond that is what grows with the pairs.
     let small = folder.join("small.parquet");
     words(&small, pairs / 10);
     score(&checkpoint, &small, &device, &folder.join("small-scores.parquet"));
@@ -63,7 +64,8 @@ fn score(checkpoint: &Path, shard: &Path, device: &Device, out: &Path) -> Evalua
     Evaluation::of(checkpoint, None, &shards, Some(Convention::Slamkit), device, out).unwrap()
 }
 
-/// Words of 0.4 to 1.2 seconds at 19.4 units a second, the negative a unit or two off the positive.
+/// Writes words of 0.4 to 1.2 seconds at 19.4 units a second. The negative differs from the positive by a
+/// unit or two.
 fn words(path: &Path, pairs: usize) {
     let mut rng = Rng::new(9);
     let rows: Vec<BenchmarkPair> = (0..pairs)
@@ -96,7 +98,8 @@ fn words(path: &Path, pairs: usize) {
     shard::write(path, &rows, &info.to_metadata()).unwrap();
 }
 
-/// The largest resident memory of this process so far, in megabytes; 0 where the system does not say.
+/// Returns the largest resident memory of this process so far, in megabytes, or 0 if the system does not
+/// report it.
 fn peak_mb() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));

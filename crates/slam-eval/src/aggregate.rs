@@ -1,4 +1,4 @@
-//! Scores of suites by convention, with intervals.
+//! Scores of suites under a convention, with intervals.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ pub use crate::convention::Convention;
 use crate::convention::Weighting;
 use crate::interval::Clusters;
 
-/// Frequency bands of sWUGGY: how often the word occurs in LibriSpeech, from the first number to below the
-/// second.
+/// Frequency bands of sWUGGY: how often the word occurs in LibriSpeech, from the first number up to, but
+/// not including, the second.
 const BANDS: [(&str, u32, u32); 6] = [
     ("in-vocabulary", 1, u32::MAX),
     ("out of vocabulary", 0, 1),
@@ -21,54 +21,54 @@ const BANDS: [(&str, u32, u32); 6] = [
     ("frequency ≥ 100", 100, u32::MAX),
 ];
 
-/// The score of a coin, in every convention: a pair is won, lost or half won.
+/// The score of random guessing in every convention: a pair is won, lost or half won.
 pub const CHANCE: f64 = 0.5;
 
 /// A share of pairs won, with a 95 % interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
-    /// Pairs, every voice counted.
+    /// The number of pairs, with every voice counted.
     pub pairs: usize,
-    /// Items: what the interval resamples.
+    /// The number of items. The interval resamples items.
     pub items: usize,
-    /// Pairs that are ties.
+    /// The number of pairs that are ties.
     pub ties: usize,
-    /// The share won.
+    /// The share of pairs won.
     pub share: f64,
-    /// Lower end of the interval.
+    /// The lower end of the interval.
     pub low: f64,
-    /// Upper end of the interval.
+    /// The upper end of the interval.
     pub high: f64,
 }
 
 /// A part of a suite and its score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Which part, e.g. `frequency 1–4` or `agreement / noun`.
+    /// The name of the part, e.g. `frequency 1–4` or `agreement / noun`.
     pub name: String,
     /// Its score.
     pub accuracy: Accuracy,
 }
 
-/// A suite's score and those of its parts.
+/// A suite's score and the scores of its parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SuiteScore {
     /// The suite.
     pub suite: String,
-    /// How it was computed.
+    /// The convention of the score.
     pub convention: Convention,
-    /// Over the whole suite.
+    /// The score over the whole suite.
     pub all: Accuracy,
-    /// Over each kind (sBLIMP's types).
+    /// The score of each kind (sBLIMP's types).
     pub kinds: BTreeMap<String, Accuracy>,
-    /// Over each kind's parts (sBLIMP's subtypes), in the order of their names; none where no kind has two.
+    /// The score of each kind's parts (sBLIMP's subtypes), sorted by name; empty if no kind has two.
     pub subkinds: Vec<Part>,
-    /// Over words by how frequent they are (sWUGGY); none where frequencies are not known.
+    /// The scores of words by frequency (sWUGGY); empty if frequencies are not known.
     pub bands: Vec<Part>,
 }
 
-/// Scores each suite of some scores, in the order of the suites' names, each by `convention` or, where it
-/// is `None`, by the one that the suite's published scores follow.
+/// Scores each suite, sorted by the suite's name. Uses `convention`, or, if it is `None`, the convention
+/// that the suite's published scores follow.
 pub fn summarise(scores: &[Score], convention: Option<Convention>) -> Vec<SuiteScore> {
     let mut suites: BTreeMap<&str, Vec<&Score>> = BTreeMap::new();
     for score in scores {
@@ -85,7 +85,7 @@ pub fn summarise(scores: &[Score], convention: Option<Convention>) -> Vec<SuiteS
 
 fn summarise_suite(suite: &str, scores: &[&Score], convention: Convention) -> SuiteScore {
     let weighting = convention.weighting(suite);
-    // Within a part there are no kinds to weigh.
+    // A part has no kinds that could be weighted.
     let within = if weighting == Weighting::Kinds { Weighting::Pairs } else { weighting };
     let part = |scores: &[&Score]| accuracy(scores, convention, within);
     let mut kinds: BTreeMap<&str, BTreeMap<&str, Vec<&Score>>> = BTreeMap::new();
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn voices_weigh_by_convention() {
-        // Item 0 has three voices, all won; item 2 has one, lost.
+        // Item 0 has three voices, all won. Item 2 has one, lost.
         let mut scores = vec![score(2, 3.0, 2.0)];
         for voice in ["a", "b", "c"] {
             scores.push(Score { voice: voice.into(), ..score(0, 1.0, 2.0) });
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn slm_scaling_weighs_sblimps_phenomena_alike() {
-        // One even item won, three odd ones lost.
+        // One even item is won, three odd ones are lost.
         let mut scores = vec![score(0, 1.0, 2.0)];
         scores.extend([1, 3, 5].map(|id| score(id, 3.0, 2.0)));
         assert_eq!(all(&scores, Convention::SlmScaling).share, 0.25);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_interval_is_that_of_a_binomial_share() {
-        // 300 of 400: the normal interval is .75 ± 1.96·√(.75·.25/400) = .708 to .792.
+        // 300 of 400 are won. The normal interval is .75 ± 1.96·√(.75·.25/400) = .708 to .792.
         let scores: Vec<_> =
             (0..400).map(|i| score(i, if i % 4 == 0 { 3.0 } else { 1.0 }, 2.0)).collect();
         let a = all(&scores, Convention::Slamkit);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn voices_of_an_item_are_one_piece_of_evidence() {
-        // Four voices that always agree say no more than one.
+        // Four voices that always agree are no more evidence than one.
         let one: Vec<_> =
             (0..100).map(|i| score(i, if i % 4 == 0 { 3.0 } else { 1.0 }, 2.0)).collect();
         let four: Vec<_> = ["a", "b", "c", "d"]

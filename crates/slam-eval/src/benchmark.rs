@@ -1,4 +1,4 @@
-//! The stage benchmark: unit shards of items to a shard of benchmark pairs.
+//! The stage `benchmark`: it turns unit shards of items into a shard of benchmark pairs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,19 +10,19 @@ use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
 use slam_dataset::work::{Quarantined, WorkError};
 use slam_dataset::{Context, ItemKey, Outcome, WorkUnit, stage};
 
-/// Benchmark pairs that could not be made.
+/// The reasons why benchmark pairs could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchmarkError {
-    /// Parameters that this stage does not understand.
+    /// The stage does not understand its parameters.
     #[error(transparent)]
     Work(#[from] WorkError),
-    /// A shard that cannot be read or written.
+    /// A shard cannot be read or written.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// A shard that does not name its tokeniser, or names another than the shards before it.
+    /// A shard does not name its tokeniser, or names a different one from the shards before it.
     #[error("{0}: {1}")]
     Tokeniser(String, String),
-    /// A unit of work without its inputs.
+    /// A unit of work does not have its inputs.
     #[error("the unit has no inputs, expected unit shards; plan it again")]
     Inputs,
 }
@@ -31,12 +31,12 @@ pub enum BenchmarkError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Params {
-    /// What the suite's folder lacks or has too much of, found when it was listed.
+    /// What is missing from the suite's folder, or does not belong in it, as found when it was listed.
     #[serde(default)]
     refused: Vec<Listed>,
 }
 
-/// Something that was left out when the suite was listed.
+/// An item that was left out when the suite was listed.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listed {
@@ -53,12 +53,12 @@ struct Found {
     source: String,
 }
 
-/// Makes the benchmark shard of unit shards whose ids are [`ItemKey`]s. The sides of a pair may lie in
-/// different shards. What has no mate, occurs twice or does not differ from its mate goes to quarantine:
-/// nothing is dropped in silence. `totals` counts each of the reasons.
+/// Makes the benchmark shard from unit shards whose ids are [`ItemKey`]s. The sides of a pair may lie in
+/// different shards. An item goes to quarantine if its other side is missing, if it occurs twice, or if
+/// both sides are equal: nothing is dropped silently. `totals` counts each reason.
 ///
 /// # Errors
-/// If a shard cannot be read or written, or the shards come from several tokenisers.
+/// Fails if a shard cannot be read or written, or if the shards come from several tokenisers.
 pub fn benchmark(
     unit: &WorkUnit,
     context: &Context<'_>,
@@ -69,7 +69,7 @@ pub fn benchmark(
     for row in params.refused {
         refused.add(&row.reason, row.id, &row.source, &row.error);
     }
-    // Keyed by the positive's id, which orders and names the pair.
+    // The key is the positive's id. It orders and names the pair.
     let mut pairs: BTreeMap<ItemKey, [Option<Found>; 2]> = BTreeMap::new();
     let mut tokeniser: Option<TokeniserInfo> = None;
     let mut splits = BTreeSet::new();
@@ -147,7 +147,7 @@ pub fn benchmark(
             [Some(alone), None] | [None, Some(alone)] => {
                 refused.add("without mate", key.to_string(), &alone.source, "its mate is missing");
             }
-            // Both sides were refused above.
+            // Both sides were already refused above.
             [None, None] => {}
         }
     }
@@ -155,7 +155,7 @@ pub fn benchmark(
     Ok(Outcome { rows, quarantined: refused.rows, totals: refused.counts })
 }
 
-/// What was left out, and how often for which reason.
+/// What was left out, and how often for each reason.
 #[derive(Default)]
 struct Refused {
     rows: Vec<Quarantined>,
@@ -185,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// Unit shards of a suite in which everything is wrong that can be.
+    /// Makes unit shards of a suite with every possible error.
     fn shards(folder: &Path, identities: [&[u8]; 2]) -> Vec<Input> {
         let item = |id: &str, side: &str, units: &[u16]| UnitSequence {
             id: format!("s|{id}|||||{side}"),
@@ -195,7 +195,8 @@ mod tests {
             ..Default::default()
         };
         let rows = [
-            // The sides of item 1 lie in two shards; item 2 is without mate, item 3 is one sound.
+            // The sides of item 1 lie in two shards. Item 2 has no other side. The two sides of item 3 are
+            // the same sound.
             vec![
                 item("1", "positive", &[1, 2]),
                 item("2", "positive", &[1]),

@@ -1,4 +1,4 @@
-//! Two models on the same items, and one recipe under several seeds.
+//! Compares two models on the same items, and one recipe under several seeds.
 
 use std::collections::BTreeMap;
 
@@ -8,42 +8,42 @@ use slam_dataset::schema::Score;
 use crate::convention::Convention;
 use crate::interval::Clusters;
 
-/// Two models on the pairs that both scored.
+/// Two models compared on the pairs that both scored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Pairs that both scored.
+    /// The number of pairs that both scored.
     pub pairs: usize,
-    /// Their items: what the interval resamples.
+    /// The number of items of these pairs. The interval resamples items.
     pub items: usize,
-    /// Pairs that only the first scored; they do not count.
+    /// The number of pairs that only the first scored. They do not count.
     pub only_first: usize,
-    /// Pairs that only the second scored; they do not count.
+    /// The number of pairs that only the second scored. They do not count.
     pub only_second: usize,
-    /// The first's score on these pairs.
+    /// The first model's score on these pairs.
     pub first: f64,
-    /// The second's.
+    /// The second model's score.
     pub second: f64,
-    /// The second's minus the first's.
+    /// The second score minus the first.
     pub difference: f64,
-    /// Lower end of the difference's 95 % interval.
+    /// The lower end of the difference's 95 % interval.
     pub low: f64,
-    /// Upper end of it.
+    /// The upper end of the difference's 95 % interval.
     pub high: f64,
-    /// Pairs that the second does better on.
+    /// The number of pairs that the second does better on.
     pub won: usize,
-    /// Pairs that it does worse on.
+    /// The number of pairs that the second does worse on.
     pub lost: usize,
 }
 
 impl Comparison {
-    /// Whether the interval of the difference leaves out zero.
+    /// Returns whether the interval of the difference does not contain zero.
     pub fn is_clear(&self) -> bool {
         self.low > 0.0 || self.high < 0.0
     }
 }
 
-/// Compares two models pair by pair on a suite, by the weights of a convention. The interval is that of the
-/// differences, which is narrower than those of the two scores.
+/// Compares two models pair by pair on a suite, with the weights of a convention. The interval is that of
+/// the differences. It is narrower than the intervals of the two scores.
 pub fn compare(
     first: &[Score],
     second: &[Score],
@@ -76,7 +76,7 @@ pub fn compare(
 
 type PairKey<'a> = [&'a str; 4];
 
-/// A suite's pairs: the row and the value of each.
+/// Returns a suite's pairs: the row and the value of each.
 fn pairs<'a>(
     scores: &'a [Score],
     suite: &str,
@@ -87,22 +87,22 @@ fn pairs<'a>(
         .collect()
 }
 
-/// How a figure varies over runs that differ in their seed alone.
+/// How a figure varies over runs that differ only in their seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spread {
-    /// How many runs.
+    /// The number of runs.
     pub runs: usize,
-    /// Their mean.
+    /// The mean of the figures.
     pub mean: f64,
-    /// The sample standard deviation; `None` of one run.
+    /// The sample standard deviation; `None` for one run.
     pub sd: Option<f64>,
-    /// The lowest.
+    /// The lowest figure.
     pub min: f64,
-    /// The highest.
+    /// The highest figure.
     pub max: f64,
 }
 
-/// The spread of some runs' figures; `None` where there are none.
+/// Returns the spread of the runs' figures, or `None` if there are none.
 pub fn spread(values: &[f64]) -> Option<Spread> {
     if values.is_empty() {
         return None;
@@ -143,7 +143,8 @@ mod tests {
         assert_eq!((d.first, d.second), (0.5, 0.6));
         assert!((d.difference - 0.1).abs() < 1e-12);
         assert_eq!((d.won, d.lost), (20, 0));
-        // Twenty of 200 differ, all one way: .1 ± 1.96·√(.1·.9/200), far narrower than two shares' would be.
+        // Twenty of 200 differ, all in one direction: .1 ± 1.96·√(.1·.9/200). This is far narrower than the
+        // intervals of two shares.
         assert!((d.low - 0.058).abs() < 0.01 && (d.high - 0.142).abs() < 0.01, "{d:?}");
         assert!(d.is_clear());
     }

@@ -3,16 +3,19 @@
 use serde::{Deserialize, Serialize};
 use slam_dataset::schema::Score;
 
-/// How a pair's likelihoods are compared and how pairs become a suite's score. Chance is ½ in each.
+/// How a pair's likelihoods are compared, and how pairs become a suite's score. Chance is ½ in every
+/// convention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Convention {
-    /// Mean negative log-likelihood over units and the final `<S>`; the mean over all pairs of all voices.
+    /// Compares the mean negative log-likelihood over units and the final `<S>`. The score is the mean over
+    /// all pairs of all voices.
     Slamkit,
-    /// The submitted score, which for our own models is slamkit's with its sign turned; voices are averaged
-    /// per item first, then items (Nguyen et al. 2020, the ZeroSpeech 2021 toolkit).
+    /// Compares the submitted score. For our own models this is the negated score of slamkit. Voices are
+    /// averaged per item first, then items (Nguyen et al. 2020, the ZeroSpeech 2021 toolkit).
     Zerospeech,
-    /// Slamkit's without the final `<S>`; sBLIMP is the mean of its phenomena (Cuervo and Marxer 2024).
+    /// Like slamkit without the final `<S>`. sBLIMP's score is the mean of its phenomena (Cuervo and Marxer
+    /// 2024).
     SlmScaling,
 }
 
@@ -23,13 +26,13 @@ pub(crate) enum Weighting {
     Pairs,
     /// Every item counts once, whatever its number of voices.
     Items,
-    /// Every kind counts once, and in it every pair.
+    /// Every kind counts once, and every pair in a kind counts equally.
     Kinds,
 }
 
 impl Convention {
-    /// The convention that a suite's published scores follow: ZeroSpeech's own sets (`swuggy-dev`,
-    /// `sblimp-test`, …) that of their toolkit, all else slamkit's.
+    /// Returns the convention that a suite's published scores follow: the toolkit's for ZeroSpeech's own
+    /// sets (`swuggy-dev`, `sblimp-test`, …), slamkit's for all others.
     pub fn default_for(suite: &str) -> Self {
         let zerospeech = ["swuggy", "sblimp"]
             .into_iter()
@@ -38,7 +41,7 @@ impl Convention {
         if zerospeech { Self::Zerospeech } else { Self::Slamkit }
     }
 
-    /// The name, as on the command line.
+    /// Returns the name as used on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Slamkit => "slamkit",
@@ -47,7 +50,7 @@ impl Convention {
         }
     }
 
-    /// The positive's and the negative's value; the lower is the likelier.
+    /// Returns the positive's and the negative's value. The lower value is more likely.
     pub fn values(self, s: &Score) -> (f64, f64) {
         let mean = |sum: f64, eos: f64, tokens: u32| match self {
             Self::Slamkit | Self::Zerospeech => (sum + eos) / (f64::from(tokens) + 1.0),
@@ -59,7 +62,7 @@ impl Convention {
         )
     }
 
-    /// 1 where the positive is likelier, 0 where the negative is, ½ for a tie.
+    /// Returns 1 if the positive is more likely, 0 if the negative is, ½ for a tie.
     pub fn pair(self, score: &Score) -> f64 {
         let (positive, negative) = self.values(score);
         if positive < negative {
@@ -71,13 +74,13 @@ impl Convention {
         }
     }
 
-    /// How much likelier the positive is, in nats a token.
+    /// Returns how much more likely the positive is, in nats per token.
     pub fn margin(self, score: &Score) -> f64 {
         let (positive, negative) = self.values(score);
         negative - positive
     }
 
-    /// What a suite's score is the mean of.
+    /// Returns what a suite's score is the mean of.
     pub(crate) fn weighting(self, suite: &str) -> Weighting {
         match self {
             Self::Zerospeech => Weighting::Items,

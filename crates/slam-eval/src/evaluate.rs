@@ -1,4 +1,4 @@
-//! Scores: likelihoods of benchmark pairs under a model, one row an item.
+//! Scores benchmark pairs: the likelihoods of pairs under a model, one row per item.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,39 +10,39 @@ use slam_lm::score::{SequenceNll, sequence_nlls};
 use slam_lm::tokenizer::unit_tokens;
 use slam_lm::{BOS, Decoder, LmError};
 
-/// Pairs sorted by length and scored at once: enough that batches waste little padding, few enough that
-/// memory stays flat.
+/// The number of pairs that are sorted by length and scored at once. Large enough that batches waste little
+/// padding, small enough that memory stays flat.
 const BATCH: usize = 4096;
 
-/// Scores that could not be had.
+/// The reasons why scores could not be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
-    /// A shard that cannot be read or written.
+    /// A shard cannot be read or written.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// The model cannot be loaded, or does not take the units.
+    /// The model cannot be loaded, or does not accept the units.
     #[error("{path}: {source}")]
     Model {
         /// The checkpoint.
         path: PathBuf,
-        /// Why.
+        /// What is wrong.
         source: Box<LmError>,
     },
-    /// Model and benchmark come from different tokenisers.
+    /// The model and the benchmark come from different tokenisers.
     #[error(
         "{shard} was made by tokeniser {found}, but {model} was trained on units of {expected}; unitise the benchmark with the model's tokeniser"
     )]
     Tokeniser {
         /// The benchmark shard.
         shard: PathBuf,
-        /// Its tokeniser.
+        /// The tokeniser of the benchmark shard.
         found: String,
         /// The checkpoint.
         model: PathBuf,
-        /// Its tokeniser.
+        /// The tokeniser of the checkpoint.
         expected: String,
     },
-    /// A shard that does not say its tokeniser.
+    /// A shard does not name its tokeniser.
     #[error("{path}: {message}")]
     Metadata {
         /// The shard.
@@ -52,11 +52,11 @@ pub enum EvaluateError {
     },
 }
 
-/// Scores every pair of some benchmark shards under a model and writes one scores shard, in the order of
-/// the shards. `tokeniser` is that of the model's units, where its checkpoint says it.
+/// Scores every pair of the benchmark shards under a model, and writes one scores shard in the order of the
+/// shards. `tokeniser` is the tokeniser of the model's units, if its checkpoint names one.
 ///
 /// # Errors
-/// If a shard or the model cannot be read, or their tokenisers differ.
+/// Fails if a shard or the model cannot be read, or if their tokenisers differ.
 pub fn evaluate(
     checkpoint: &Path,
     tokeniser: Option<&TokeniserInfo>,
@@ -93,7 +93,7 @@ pub fn evaluate(
     Ok(scores)
 }
 
-/// Scores pairs; each sequence is `<S>`, its units, `<S>`.
+/// Scores pairs. Each sequence is `<S>`, its units, `<S>`.
 pub(crate) fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Score>, LmError> {
     let sequences: Vec<Vec<u32>> = pairs
         .iter()

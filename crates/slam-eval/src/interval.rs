@@ -8,12 +8,12 @@ use slam_dataset::schema::Score;
 
 use crate::convention::Weighting;
 
-/// Resamples of an interval.
+/// The number of resamples of an interval.
 const RESAMPLES: u64 = 2000;
-/// The seed of all intervals: the same scores give the same interval.
+/// The seed of all intervals, so that the same scores give the same interval.
 const SEED: u64 = 95;
 
-/// The mean of values that are independent of each other, with its interval.
+/// Returns the mean of independent values, with its interval.
 pub(crate) fn of_mean(values: &[f64]) -> Interval {
     if values.is_empty() {
         return Clusters { strata: vec![] }.interval();
@@ -21,10 +21,10 @@ pub(crate) fn of_mean(values: &[f64]) -> Interval {
     Clusters { strata: vec![values.iter().map(|v| (*v, 1.0)).collect()] }.interval()
 }
 
-/// Items of a group of pairs. An item is one cluster, as its voices are no independent evidence; each is
-/// its sum of values and what it counts for.
+/// The items of a group of pairs. An item is one cluster, because its voices are not independent evidence.
+/// Each cluster is the sum of its values and its weight.
 pub(crate) struct Clusters {
-    /// Strata that count the same; one, unless kinds do.
+    /// Strata with equal weight. There is one stratum, unless the weighting is by kinds.
     strata: Vec<Vec<(f64, f64)>>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Interval {
 }
 
 impl Clusters {
-    /// Clusters of scores and their values.
+    /// Makes clusters from scores and their values.
     pub(crate) fn of<'a>(
         values: impl IntoIterator<Item = (&'a Score, f64)>,
         weighting: Weighting,
@@ -45,7 +45,7 @@ impl Clusters {
         let mut strata: BTreeMap<&str, BTreeMap<[&str; 3], (f64, f64)>> = BTreeMap::new();
         for (s, value) in values {
             let stratum = if weighting == Weighting::Kinds { s.kind.as_str() } else { "" };
-            // Ids are unique within a phenomenon only (slamkit's folders number anew in each).
+            // Ids are unique only within a phenomenon: slamkit's folders start numbering again in each.
             let item = strata.entry(stratum).or_default();
             let item = item.entry([&s.kind, &s.subkind, &s.id]).or_default();
             item.0 += value;
@@ -63,12 +63,12 @@ impl Clusters {
         }
     }
 
-    /// How many items there are.
+    /// Returns the number of items.
     pub(crate) fn items(&self) -> usize {
         self.strata.iter().map(Vec::len).sum()
     }
 
-    /// The mean alone.
+    /// Returns only the mean.
     pub(crate) fn mean(&self) -> f64 {
         let ratio = |s: &Vec<(f64, f64)>| {
             let (sum, count) = s.iter().fold((0.0, 0.0), |a, c| (a.0 + c.0, a.1 + c.1));
@@ -77,7 +77,8 @@ impl Clusters {
         self.strata.iter().map(ratio).sum::<f64>() / self.strata.len() as f64
     }
 
-    /// The mean, and its 95 % percentile interval (Efron 1979) with whole clusters drawn within strata.
+    /// Returns the mean and its 95 % percentile interval (Efron 1979). Whole clusters are drawn within
+    /// strata.
     pub(crate) fn interval(&self) -> Interval {
         if self.strata.is_empty() {
             return Interval { mean: f64::NAN, low: f64::NAN, high: f64::NAN };

@@ -1,4 +1,4 @@
-//! Cheap scores of a model while it is trained: a few pairs of each suite, read once.
+//! Cheap scores of a model during training: a few pairs of each suite, read once.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,29 +16,30 @@ use crate::evaluate::{EvaluateError, score};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeRequest {
-    /// Benchmark shards.
+    /// The benchmark shards.
     pub shards: Vec<PathBuf>,
-    /// Pairs of each shard, evenly over it; 0 for all.
+    /// The number of pairs per shard, spread evenly over it; 0 takes all.
     pub pairs: usize,
-    /// Where it is missing, as each suite's published scores are computed.
+    /// The convention; without it, each suite is scored like its published scores.
     #[serde(default)]
     pub convention: Option<Convention>,
 }
 
-/// Pairs that are scored again and again.
+/// Pairs that are scored repeatedly during training.
 pub struct Probe {
     pairs: Vec<BenchmarkPair>,
     convention: Option<Convention>,
 }
 
 impl Probe {
-    /// The metrics' names begin with it; the suite follows.
+    /// The prefix of the metrics' names; the suite's name follows.
     pub const METRIC: &'static str = "score/";
 
-    /// Reads the pairs. `trained_on` is a shard that the model is trained on: both must be of one tokeniser.
+    /// Reads the pairs. `trained_on` is a shard that the model is trained on. Both must use the same
+    /// tokeniser.
     ///
     /// # Errors
-    /// If a shard cannot be read, or is of another tokeniser.
+    /// Fails if a shard cannot be read, or uses another tokeniser.
     pub fn open(
         request: &ProbeRequest,
         trained_on: Option<&PathBuf>,
@@ -69,7 +70,7 @@ impl Probe {
             let wanted = if request.pairs == 0 { rows } else { request.pairs.min(rows) };
             for (i, row) in reader.enumerate() {
                 let row = row?;
-                // Row i is taken where i·wanted/rows passes a whole number.
+                // Take row i if i·wanted/rows crosses a whole number there.
                 if (i + 1) * wanted / rows > i * wanted / rows {
                     pairs.push(row);
                 }
@@ -78,20 +79,20 @@ impl Probe {
         Ok(Self { pairs, convention: request.convention })
     }
 
-    /// How many pairs there are.
+    /// Returns the number of pairs.
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// Each suite's share of pairs won, as `score/<suite>`.
+    /// Returns each suite's share of pairs won, as `score/<suite>`.
     ///
     /// # Errors
-    /// If the model does not take the units.
+    /// Fails if the model does not accept the units.
     pub fn score(&self, model: &Decoder) -> Result<BTreeMap<String, f64>, slam_lm::LmError> {
         let scores = score(model, self.pairs.clone())?;
         Ok(summarise(&scores, self.convention)

@@ -1,4 +1,5 @@
-//! A scored checkpoint: what was scored, how, and the scores, as JSON beside the scores shard.
+//! The record of a scored checkpoint: what was scored, how, and the scores, as JSON beside the scores
+//! shard.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,33 +17,33 @@ use slam_dataset::{Key, Receipt};
 use crate::aggregate::{Convention, SuiteScore, summarise};
 use crate::evaluate::{EvaluateError, evaluate};
 
-/// The version of what is computed; another one makes recorded scores stale.
+/// The version of the computation. A new version makes recorded scores stale.
 const VERSION: u32 = 2;
 
-/// Files of a checkpoint that its scores depend on.
+/// The files of a checkpoint that its scores depend on.
 const CHECKPOINT_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokeniser.json"];
 
-/// What was scored, and what came of it.
+/// What was scored, and the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Content key of checkpoint and shards.
+    /// The content key of checkpoint and shards.
     pub key: Key,
     /// The checkpoint.
     pub checkpoint: PathBuf,
-    /// Tokens that it was trained on in its stage, where its folder says it.
+    /// The tokens that the checkpoint was trained on in its stage, if its folder records them.
     #[serde(default)]
     pub trained_tokens: Option<u64>,
-    /// The tokeniser of its units, where the checkpoint says it.
+    /// The tokeniser of its units, if the checkpoint names it.
     pub tokeniser: Option<TokeniserInfo>,
-    /// What was scored.
+    /// The benchmark shards that were scored.
     pub shards: Vec<ScoredShard>,
     /// BLAKE3 of the scores shard.
     pub scores_blake3: Key,
-    /// Pairs scored.
+    /// The number of pairs scored.
     pub rows: usize,
-    /// The score of each suite, in the order of their names.
+    /// The score of each suite, sorted by the suite's name.
     pub suites: Vec<SuiteScore>,
-    /// Whether the scores were there before this call.
+    /// Whether the scores existed before this call.
     #[serde(skip)]
     pub was_done: bool,
 }
@@ -54,12 +55,12 @@ pub struct ScoredShard {
     pub path: PathBuf,
     /// BLAKE3 of its content.
     pub blake3: Key,
-    /// Pairs in it; `None` in records of older programs.
+    /// The number of pairs in it; `None` in records of older program versions.
     pub rows: Option<u64>,
-    /// The splits of its items; none where it does not say.
+    /// The splits of its items; empty if the shard does not record them.
     #[serde(default)]
     pub splits: Vec<String>,
-    /// Items that were left out of it, by reason.
+    /// The items that were left out of it, counted by reason.
     pub left_out: BTreeMap<String, u64>,
 }
 
@@ -81,7 +82,7 @@ impl ScoredShard {
     }
 }
 
-/// A record that cannot be had.
+/// The reasons why a record cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// A file that the scores depend on cannot be read.
@@ -89,29 +90,29 @@ pub enum RecordError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why the read failed.
         source: io::Error,
     },
-    /// A record that is no record.
+    /// A file is not a record of scores.
     #[error("{path} is no record of scores: {source}; evaluate the checkpoint again")]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why it is not a record.
         source: serde_json::Error,
     },
-    /// The disk refuses.
+    /// The file cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// A scores shard cannot be read.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// The scores cannot be had.
+    /// The scores could not be computed.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
 }
 
-/// The record beside a scores shard.
+/// Returns the path of the record beside a scores shard.
 fn path_of(scores: &Path) -> PathBuf {
     scores.with_extension("json")
 }
@@ -120,7 +121,7 @@ impl Evaluation {
     /// Reads the record of a scores shard.
     ///
     /// # Errors
-    /// If it is missing or unreadable.
+    /// Fails if it is missing or unreadable.
     pub fn read(scores: &Path) -> Result<Self, RecordError> {
         let path = path_of(scores);
         let bytes =
@@ -128,12 +129,12 @@ impl Evaluation {
         serde_json::from_slice(&bytes).map_err(|source| RecordError::Parse { path, source })
     }
 
-    /// Scores a checkpoint on benchmark shards and writes the scores shard `out` with its record. What is
-    /// there for the same checkpoint and shards is kept, and another convention is computed from it without
-    /// the model. Where `convention` is `None`, each suite has its own.
+    /// Scores a checkpoint on benchmark shards, and writes the scores shard `out` with its record. Scores
+    /// that already exist for the same checkpoint and shards are kept; another convention is computed from
+    /// them without the model. If `convention` is `None`, each suite uses its own.
     ///
     /// # Errors
-    /// If the checkpoint or a shard cannot be read or used, or the disk refuses.
+    /// Fails if the checkpoint or a shard cannot be read or used, or if a file cannot be written.
     pub fn of(
         checkpoint: &Path,
         tokeniser: Option<&TokeniserInfo>,
@@ -183,14 +184,14 @@ impl Evaluation {
         publish::write(&path_of(scores), &serde_json::to_vec_pretty(self).unwrap_or_default())
     }
 
-    /// A suite's score.
+    /// Returns a suite's score.
     pub fn suite(&self, name: &str) -> Option<&SuiteScore> {
         self.suites.iter().find(|s| s.suite == name)
     }
 }
 
-/// Tokens that a checkpoint of a run was trained on: its counters say it, or the run's summary of its last
-/// one; its first has none.
+/// Returns the tokens that a checkpoint of a run was trained on. The checkpoint's counters give this
+/// number. The run's summary gives it for the last checkpoint. The first checkpoint has none.
 fn trained_tokens(checkpoint: &Path) -> Option<u64> {
     let name = checkpoint.file_name()?;
     let path = if name == "initial" {
@@ -208,7 +209,7 @@ fn key(checkpoint: &Path, shards: &[ScoredShard]) -> Result<Key, RecordError> {
     let files = CHECKPOINT_FILES
         .iter()
         .map(|name| checkpoint.join(name))
-        // Large models are several files; the tokeniser is not known of every model.
+        // Large models have several files, and not every model has a known tokeniser.
         .filter(|path| path.is_file())
         .chain(sharded(checkpoint));
     let mut keys = files
@@ -218,7 +219,7 @@ fn key(checkpoint: &Path, shards: &[ScoredShard]) -> Result<Key, RecordError> {
     Ok(Key::of_work("evaluate", VERSION, &json!({}), &keys))
 }
 
-/// Weight files of a checkpoint in several parts, in the order of their names.
+/// Returns the weight files of a multi-part checkpoint, sorted by name.
 fn sharded(checkpoint: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(checkpoint).into_iter().flatten().flatten();
     let mut files: Vec<_> = entries

@@ -1,8 +1,9 @@
-//! ZeroSpeech 2021 submissions: written from scores, and anyone's read and scored against `gold.csv`.
+//! ZeroSpeech 2021 submissions. Writes them from scores; reads any submission and scores it against
+//! `gold.csv`.
 //!
-//! A submission is a folder with `lexical/{dev,test}.txt` and `syntactic/{dev,test}.txt`, a line
-//! `<stem> <score>` for each recording, higher the likelier, and a `meta.yaml` (Nguyen et al. 2020; the
-//! fields of the meta file are those of the toolkit `zerospeech-benchmarks` 0.9).
+//! A submission is a folder with `lexical/{dev,test}.txt`, `syntactic/{dev,test}.txt` and a `meta.yaml`.
+//! Each text file has a line `<stem> <score>` for each recording; a higher score is more likely (Nguyen et
+//! al. 2020). The fields of the meta file are those of the toolkit `zerospeech-benchmarks` 0.9.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -28,18 +29,18 @@ const SETS: [(&str, Task, &str); 4] = [
     ("sblimp-test", Task::Syntactic, "test"),
 ];
 
-/// A submission that cannot be written or scored.
+/// The reasons why a submission cannot be written or scored.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmissionError {
-    /// A file that cannot be read.
+    /// A file cannot be read.
     #[error("failed to read {path}: {source}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why the read failed.
         source: io::Error,
     },
-    /// A line that is no score.
+    /// A line is not a score.
     #[error("{path} line {line}: {message}; expected '<file> <score>', set apart by a blank")]
     Line {
         /// The file.
@@ -49,13 +50,13 @@ pub enum SubmissionError {
         /// What is wrong with it.
         message: String,
     },
-    /// Scores that belong to no file of ZeroSpeech's.
+    /// None of the scores belongs to a file of ZeroSpeech.
     #[error(
         "the scores hold none of swuggy-dev, swuggy-test, sblimp-dev, sblimp-test with the names of their \
          files; make the benchmarks of ZeroSpeech's folders (layout = \"zerospeech\") and evaluate again"
     )]
     NoSet,
-    /// One file with two scores.
+    /// One file has two scores.
     #[error(
         "{suite}: the file {file} has two different scores; evaluate again from one benchmark shard"
     )]
@@ -65,7 +66,7 @@ pub enum SubmissionError {
         /// The file.
         file: String,
     },
-    /// No set of the submission is there.
+    /// The submission holds none of the sets.
     #[error("{submission} holds none of {}; {gold} is where their gold.csv were looked for", files().join(", "))]
     Empty {
         /// The submission.
@@ -73,10 +74,10 @@ pub enum SubmissionError {
         /// The data set.
         gold: PathBuf,
     },
-    /// The gold file.
+    /// The gold file cannot be read.
     #[error(transparent)]
     Gold(#[from] GoldError),
-    /// The disk refuses.
+    /// The file cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
@@ -85,15 +86,15 @@ fn files() -> Vec<String> {
     SETS.iter().map(|(_, task, split)| format!("{}/{split}.txt", task.folder())).collect()
 }
 
-/// Who submits what: the fields of `meta.yaml`.
+/// Describes the submission and its authors: the fields of `meta.yaml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Meta {
-    /// What the system is.
+    /// The description of the system.
     pub system_description: String,
-    /// What it was trained on.
+    /// The data that it was trained on.
     pub train_set: String,
-    /// GPU hours.
+    /// The GPU hours of training.
     pub gpu_budget: String,
     /// A short label, e.g. `Author et al.`.
     pub author_label: String,
@@ -106,7 +107,8 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// As YAML. What is not known keeps the toolkit's own mark of a place to fill in, which its check refuses.
+    /// Returns the YAML. An unknown field keeps the toolkit's own mark for a place to fill in. The
+    /// toolkit's check refuses such a mark.
     fn to_yaml(&self) -> String {
         let or = |value: &str, what: &str| {
             let text = if value.is_empty() {
@@ -137,11 +139,12 @@ impl Meta {
     }
 }
 
-/// Writes a submission of the scores of ZeroSpeech's sets; returns how many lines each file has. The score
-/// is the mean log-likelihood a token, the final `<S>` with it, in as many digits as read back the same.
+/// Writes a submission from the scores of ZeroSpeech's sets, and returns how many lines each file has. The
+/// score is the mean log-likelihood per token, including the final `<S>`, with enough digits to read back
+/// the same number.
 ///
 /// # Errors
-/// If the scores hold none of the sets, name a file twice, or the disk refuses.
+/// Fails if the scores hold none of the sets or name a file twice, or if a file cannot be written.
 pub fn write(
     folder: &Path,
     scores: &[Score],
@@ -173,7 +176,7 @@ pub fn write(
         }
         let mut text = String::new();
         for (file, score) in &lines {
-            // `{:?}` of an f64 is the shortest text that reads back as the same number.
+            // `{:?}` of an f64 gives the shortest text that reads back as the same number.
             let _ = writeln!(text, "{file} {score:?}");
         }
         publish::write(&folder.join(task.folder()).join(format!("{split}.txt")), text.as_bytes())?;
@@ -186,10 +189,10 @@ pub fn write(
     Ok(written)
 }
 
-/// Reads lines `<stem> <score>`; a stem may have `.wav` behind it.
+/// Reads lines `<stem> <score>`. A stem may end in `.wav`.
 ///
 /// # Errors
-/// If the file cannot be read, or a line has no finite score or its file has one already.
+/// Fails if the file cannot be read, if a line has no finite score, or if a file has two scores.
 pub fn read(path: &Path) -> Result<BTreeMap<String, f64>, SubmissionError> {
     let text = fs::read_to_string(path)
         .map_err(|source| SubmissionError::Read { path: path.to_owned(), source })?;
@@ -216,30 +219,30 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, f64>, SubmissionError> {
 /// A set of a submission, scored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scored {
-    /// A row a pair, by which any table is made. The score stands, with its sign turned, for the negative
+    /// One row per pair; any table can be made from these rows. The negated score is stored as the negative
     /// log-likelihood of a sequence of one token.
     pub scores: Vec<Score>,
     /// What was left out.
     pub left_out: LeftOut,
 }
 
-/// What a submission or its gold file lacks, by count.
+/// Counts of what is missing in a submission or its gold file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Rows of the gold file whose recording has no line in the submission.
     pub rows_without_score: usize,
     /// Lines of the submission whose recording has no row in the gold file.
     pub scores_without_row: usize,
-    /// Rows whose mate is missing.
+    /// Rows whose other side is missing.
     pub without_mate: usize,
-    /// Rows whose side of the item has a row already.
+    /// Rows whose side of the item already has a row.
     pub twice: usize,
     /// Rows of the gold file that cannot be used.
     pub unusable_rows: usize,
 }
 
 impl LeftOut {
-    /// The counts that are not zero, with their names.
+    /// Returns the counts that are not zero, with their names.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         [
             ("rows without a score", self.rows_without_score),
@@ -255,16 +258,16 @@ impl LeftOut {
     }
 }
 
-/// Scores one file of a submission against its gold file. `suite` is the name that the scores get.
+/// Scores one file of a submission against its gold file. The scores get the suite name `suite`.
 ///
 /// # Errors
-/// If a file cannot be read.
+/// Fails if a file cannot be read.
 pub fn score(submission: &Path, gold: &Path, suite: &str) -> Result<Scored, SubmissionError> {
     let mut lines = read(submission)?;
     let gold = gold::read(gold)?;
     let mut scored = Scored::default();
     scored.left_out.unusable_rows = gold.refused.len();
-    // Keyed by the positive's key, as benchmark shards are.
+    // The key is the positive's key, as in benchmark shards.
     let mut pairs: BTreeMap<ItemKey, [Option<(String, f64)>; 2]> = BTreeMap::new();
     for row in gold.rows {
         let mut key = row.key;
@@ -304,11 +307,11 @@ pub fn score(submission: &Path, gold: &Path, suite: &str) -> Result<Scored, Subm
     Ok(scored)
 }
 
-/// The name of the suite of a file: the task of the gold file, and `dev` or `test` where its folder or the
-/// file's name says it.
+/// Returns the name of the suite of a file: the task of the gold file, with `dev` or `test` if its folder
+/// or the file's name says so.
 ///
 /// # Errors
-/// If the gold file cannot be read.
+/// Fails if the gold file cannot be read.
 pub fn suite_of(submission: &Path, gold: &Path) -> Result<String, SubmissionError> {
     let task = gold::read(gold)?.task.suite();
     let folder = gold.parent().and_then(Path::file_name);
@@ -319,11 +322,11 @@ pub fn suite_of(submission: &Path, gold: &Path) -> Result<String, SubmissionErro
     Ok(split.map_or(task.to_owned(), |split| format!("{task}-{}", split.display())))
 }
 
-/// The sets of a submission that are there, with the gold file of each below a data set's folder: suite,
-/// file of scores, gold file.
+/// Returns the sets that exist in a submission, with the gold file of each below a data set's folder:
+/// suite, file of scores, gold file.
 ///
 /// # Errors
-/// If there is none.
+/// Fails if there are none.
 pub fn sets(
     submission: &Path,
     dataset: &Path,
@@ -379,7 +382,7 @@ g,3,A,4,cat,K AE1 T,3,1
         assert_eq!(scored.left_out.counts(), expected);
         let suite = summarise(&scored.scores, None).remove(0);
         assert_eq!(suite.convention, Convention::Zerospeech);
-        // Item 1: voice A right, B wrong; item 2: a tie.
+        // Item 1: voice A is correct, voice B is wrong. Item 2: a tie.
         assert_eq!(
             (suite.all.share, suite.all.items, suite.all.pairs, suite.all.ties),
             (0.5, 2, 3, 1)

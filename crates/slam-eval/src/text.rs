@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::aggregate::{Accuracy, CHANCE, Comparison, Spread, SuiteScore};
 use crate::record::ScoredShard;
 
-/// A table of scores, with the parts of each suite, what they are scores of, and by which convention.
+/// Returns a table of scores: each suite and its parts, what was scored, and the convention.
 pub fn scores(suites: &[SuiteScore]) -> String {
     let parts = |s: &SuiteScore| {
         let kinds = s.kinds.iter().filter(|_| s.kinds.len() > 1);
@@ -43,13 +43,13 @@ pub fn scores(suites: &[SuiteScore]) -> String {
     out
 }
 
-/// `61.2 % [58.0, 64.3]`.
+/// Formats `61.2 % [58.0, 64.3]`.
 pub(crate) fn percent(share: f64, low: f64, high: f64) -> String {
     let [share, low, high] = [share, low, high].map(|v| 100.0 * v);
     format!("{share:.1} % [{low:.1}, {high:.1}]")
 }
 
-/// What was scored: rows, split, hash and what was left out of each shard.
+/// Returns what was scored: rows, split, hash, and what was left out of each shard.
 pub fn scored(shards: &[ScoredShard]) -> String {
     let mut out = String::new();
     for s in shards {
@@ -68,7 +68,7 @@ pub fn scored(shards: &[ScoredShard]) -> String {
     out
 }
 
-/// `; left out: 2 without mate, 1 twice`.
+/// Formats `; left out: 2 without mate, 1 twice`.
 pub fn left_out(counts: &BTreeMap<String, u64>) -> String {
     if counts.is_empty() {
         return "; nothing left out".to_owned();
@@ -77,7 +77,7 @@ pub fn left_out(counts: &BTreeMap<String, u64>) -> String {
     format!("; left out: {}", counts.join(", "))
 }
 
-/// A comparison of two models, suite by suite.
+/// Returns a comparison of two models, suite by suite.
 pub fn comparison(first: &str, second: &str, suites: &[(String, Comparison)]) -> String {
     let width = suites.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(5);
     let mut out = format!("{second} against {first}, on the same items\n");
@@ -112,7 +112,7 @@ pub fn comparison(first: &str, second: &str, suites: &[(String, Comparison)]) ->
     out
 }
 
-/// How scores vary over runs of one recipe under several seeds, suite by suite.
+/// Returns how scores vary over runs of one recipe with several seeds, suite by suite.
 pub fn spreads(suites: &[(String, Spread)]) -> String {
     let width = suites.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(5);
     let mut out =

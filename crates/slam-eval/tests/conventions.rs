@@ -1,5 +1,5 @@
-//! Every convention's aggregates against an independent computation, to 1e-12: both sum the same f64
-//! values, in another order.
+//! Checks every convention's aggregates against an independent computation, to 1e-12. Both sum the same f64
+//! values, but in a different order.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use slam_eval::aggregate::{Convention, SuiteScore, summarise};
 
 type Groups = BTreeMap<String, f64>;
 
-/// Random scores with ties, several voices, items that lack some of them, kinds of unequal size and
-/// frequencies on both sides of each band's edges.
+/// Makes random scores with ties, several voices, items that lack some of the voices, kinds of unequal
+/// size, and frequencies on both sides of each band's edges.
 fn random_scores() -> Vec<Score> {
     let mut rng = Rng::new(9);
     let frequencies = [0, 1, 2, 4, 5, 6, 19, 20, 21, 99, 100, 101, 5000];
@@ -32,7 +32,7 @@ fn random_scores() -> Vec<Score> {
                 if rng.below(4) == 0 {
                     continue;
                 }
-                // Multiples of a half over few tokens: ties in each convention.
+                // Use multiples of a half over few tokens, so that ties occur in each convention.
                 let mut half = |n: usize| rng.below(n) as f64 / 2.0;
                 let nll = [half(12), half(12), half(4), half(4)];
                 scores.push(Score {
@@ -95,7 +95,7 @@ fn aggregates_equal_an_independent_computation() {
             let (found, expected) = (groups(score), &suites[&score.suite]);
             for (group, expected) in expected {
                 let Some(found) = found.get(group) else {
-                    // A suite of one kind names no subkinds of its own.
+                    // A suite with one kind does not name its subkinds.
                     assert_eq!(group, "subkind  / ", "{name} {}: no group '{group}'", score.suite);
                     continue;
                 };

@@ -1,4 +1,4 @@
-//! Services that speak OpenAI's protocol.
+//! Services that use OpenAI's protocol.
 
 use std::env;
 use std::thread;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use slam_dataset::Key;
 
-/// The longest that a service may take for one sample.
+/// The most time that a service may take for one sample.
 const TIMEOUT: Duration = Duration::from_mins(5);
-/// How often a sample is tried where a service is busy or out of reach.
+/// How many times a sample is tried if a service is busy or unreachable.
 const TRIES: u32 = 4;
 
 /// An endpoint and its model.
@@ -19,45 +19,45 @@ const TRIES: u32 = 4;
 pub struct Service {
     /// The base of the address, e.g. `http://localhost:8000/v1`.
     pub url: String,
-    /// The model's name, as the service knows it.
+    /// The model's name in the service.
     pub model: String,
-    /// The environment variable that holds the key, where the service wants one.
+    /// The environment variable that holds the key, if the service needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_from: Option<String>,
 }
 
-/// A service that does not answer as its protocol says.
+/// A service does not answer as its protocol requires.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// It is out of reach.
+    /// The service cannot be reached.
     #[error("{url} cannot be reached: {message}; is the service running?")]
     Reach {
         /// The address.
         url: String,
-        /// Why.
+        /// Why it cannot be reached.
         message: String,
     },
-    /// It refuses.
+    /// The service refuses the request.
     #[error("{url} answered {status}: {message}")]
     Status {
         /// The address.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What it said.
+        /// The answer's message.
         message: String,
     },
-    /// It answers otherwise than the protocol says.
+    /// The answer does not have the form that the protocol requires.
     #[error("{url} answered without {missing}: {answer}")]
     Answer {
         /// The address.
         url: String,
         /// What is missing.
         missing: &'static str,
-        /// The answer's beginning.
+        /// The beginning of the answer.
         answer: String,
     },
-    /// The key's variable is not set.
+    /// The environment variable of the key is not set.
     #[error("{url} wants a key from the environment variable {variable}, which is not set")]
     Key {
         /// The address.
@@ -72,12 +72,12 @@ impl Service {
         format!("{}/{path}", self.url.trim_end_matches('/'))
     }
 
-    /// The transcript of a WAV file (`audio/transcriptions`), without blanks at its ends.
+    /// Returns the transcript of a WAV file (`audio/transcriptions`), without blanks at its ends.
     ///
     /// # Errors
-    /// If the service cannot be reached, refuses, or answers otherwise.
+    /// Fails if the service cannot be reached, refuses, or answers in another form.
     pub fn transcribe(&self, wav: &[u8]) -> Result<String, ServiceError> {
-        // A boundary must not occur in what it sets apart.
+        // A boundary must not occur in the content that it separates.
         let boundary = format!("slam-{}", Key::of_bytes(wav).as_str());
         let mut body = Vec::new();
         for (name, value) in
@@ -108,17 +108,18 @@ impl Service {
         }
     }
 
-    /// Negative log-likelihoods in nats of a text's tokens but the first, which nothing is before
-    /// (`completions` with `echo`). A text of fewer than two tokens has none.
+    /// Returns the negative log-likelihoods, in nats, of all of a text's tokens except the first
+    /// (`completions` with `echo`). The first token has none, because no token comes before it. A text of
+    /// fewer than two tokens has none.
     ///
     /// # Errors
-    /// If the service cannot be reached, refuses, or gives no log-probabilities.
+    /// Fails if the service cannot be reached, refuses, or gives no log-probabilities.
     pub fn token_nlls(&self, text: &str) -> Result<Vec<f64>, ServiceError> {
         if text.is_empty() {
             return Ok(vec![]);
         }
         let url = self.address("completions");
-        // Some servers refuse to generate nothing, so that one token is asked for, and left out below.
+        // Some servers refuse to generate nothing. So we ask for one token and drop it below.
         let request = json!({
             "model": self.model,
             "prompt": text,
@@ -134,7 +135,7 @@ impl Service {
         };
         let new = answer["usage"]["completion_tokens"].as_u64().unwrap_or(1) as usize;
         let prompt = &all[..all.len().saturating_sub(new)];
-        // The first token has none: nothing is before it.
+        // The first token has none, because no token comes before it.
         let nlls = prompt.iter().skip_while(|v| v.is_null()).map(|v| v.as_f64().map(|p| -p));
         nlls.collect::<Option<Vec<f64>>>()
             .ok_or_else(|| missing(url, "a number for each token", &answer))

@@ -1,9 +1,10 @@
-//! Generative metrics: what continuations sound like to a recogniser, and how likely a text model finds that.
+//! Generative metrics: what a recogniser hears in continuations, and how likely a text model finds that.
 //!
-//! Continuations are vocoded, transcribed and scored by services that the user has: a vocoder as a command, a
-//! transcription endpoint and a completion endpoint with log-probabilities that speak OpenAI's protocol, as
-//! whisper servers and vLLM do. GenPPL is the exponential of the mean over samples of the mean negative
-//! log-likelihood of a sample's transcript (Maimon et al. 2025); Auto-BLEU-2 is on the same transcripts.
+//! Continuations are vocoded, transcribed and scored by services that the user provides: a vocoder as a
+//! command, and a transcription endpoint and a completion endpoint with log-probabilities that use OpenAI's
+//! protocol, as whisper servers and vLLM do. GenPPL is the exponential of the mean over samples of the mean
+//! negative log-likelihood of a sample's transcript (Maimon et al. 2025). Auto-BLEU-2 is computed on the
+//! same transcripts.
 
 mod http;
 mod vocoder;
@@ -28,41 +29,42 @@ use crate::interval::{Interval, of_mean};
 pub struct Services {
     /// The vocoder: a command that reads `{"units": […]}` and writes a WAV file.
     pub vocoder: String,
-    /// Speech to text, e.g. `whisper-large-v3-turbo`.
+    /// A speech-to-text service, e.g. `whisper-large-v3-turbo`.
     pub transcription: Service,
-    /// A text model with log-probabilities, e.g. `meta-llama/Llama-3.2-1B`.
+    /// A text model service with log-probabilities, e.g. `meta-llama/Llama-3.2-1B`.
     pub completion: Service,
 }
 
-/// A continued prompt.
+/// A prompt and its continuation.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Continuation {
     /// The prompt's file.
     pub prompt: String,
-    /// Its units.
+    /// The prompt's units.
     pub prompt_units: Vec<u16>,
-    /// The units behind it.
+    /// The units of the continuation.
     pub units: Vec<u16>,
 }
 
 /// A measured continuation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Units and services: what is the same is not measured again.
+    /// The key of the units and services. If it is the same, the continuation is not measured again.
     pub key: Key,
     /// The prompt's file.
     pub prompt: String,
     /// The transcript of prompt and continuation.
     pub text: String,
-    /// Mean negative log-likelihood of the transcript's tokens, in nats; none where it has fewer than two.
+    /// The mean negative log-likelihood of the transcript's tokens, in nats; `None` if it has fewer than
+    /// two tokens.
     pub nll: Option<f64>,
-    /// How many tokens that is over.
+    /// The number of tokens in this mean.
     pub tokens: usize,
     /// Auto-BLEU-2 of the transcript, 0 to 1.
     pub auto_bleu2: f64,
 }
 
-/// Metrics that cannot be had.
+/// The reasons why metrics could not be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerativeError {
     /// The vocoder failed.
@@ -70,7 +72,7 @@ pub enum GenerativeError {
     Vocoder {
         /// The prompt.
         prompt: String,
-        /// Why.
+        /// Why it failed.
         source: VocoderError,
     },
     /// A service failed.
@@ -78,21 +80,21 @@ pub enum GenerativeError {
     Service {
         /// The prompt.
         prompt: String,
-        /// Why.
+        /// Why it failed.
         source: ServiceError,
     },
-    /// What is measured cannot be kept.
+    /// The file of measured continuations cannot be read.
     #[error("failed to read {path}: {source}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why the read failed.
         source: io::Error,
     },
-    /// The disk refuses.
+    /// The file cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// Nothing to measure.
+    /// There is nothing to measure.
     #[error(
         "there are no continuations; make some with `cargo xtask generate CHECKPOINT --out FILE`"
     )]
@@ -102,22 +104,23 @@ pub enum GenerativeError {
 /// Figures over all continuations.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Generative {
-    /// Continuations.
+    /// The number of continuations.
     pub samples: usize,
-    /// Those whose transcript is too short to have a likelihood: they do not count in GenPPL.
+    /// The number of continuations whose transcript is too short for a likelihood. They do not count in
+    /// GenPPL.
     pub silent: usize,
-    /// GenPPL with its 95 % interval over samples; none where all are silent.
+    /// GenPPL with its 95 % interval over samples; `None` if all are silent.
     pub gen_ppl: Option<[f64; 3]>,
     /// Auto-BLEU-2 in percent with its 95 % interval over samples.
     pub auto_bleu2: [f64; 3],
 }
 
-/// Measures continuations in their order; `auto_bleu` is given a transcript. What `out` (JSON lines) holds of
-/// the same units and services is kept, and every new one is added at once, so that a service that goes away
-/// costs one sample.
+/// Measures continuations in order. `auto_bleu` receives a transcript. Results in `out` (JSON lines) for
+/// the same units and services are kept. Each new result is written at once, so that a service that goes
+/// away costs one sample.
 ///
 /// # Errors
-/// If the vocoder or a service fails, or the disk refuses.
+/// Fails if the vocoder or a service fails, or if a file cannot be read or written.
 pub fn measure(
     continuations: &[Continuation],
     services: &Services,
@@ -157,7 +160,7 @@ pub fn measure(
 
 fn read(out: &Path) -> Result<Vec<Measured>, GenerativeError> {
     match fs::read_to_string(out) {
-        // Lines of another program are not this one's, and measured again.
+        // Ignore lines that another program wrote; those samples are measured again.
         Ok(text) => Ok(text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(vec![]),
         Err(source) => Err(GenerativeError::Read { path: out.to_owned(), source }),
@@ -170,7 +173,7 @@ fn write(out: &Path, measured: &[Measured]) -> Result<(), PublishError> {
     publish::write(out, text.as_bytes())
 }
 
-/// The figures of measured continuations.
+/// Computes the figures over all measured continuations.
 pub fn summarise(measured: &[Measured]) -> Generative {
     let nlls: Vec<f64> = measured.iter().filter_map(|m| m.nll).collect();
     let bleus: Vec<f64> = measured.iter().map(|m| 100.0 * m.auto_bleu2).collect();
@@ -184,7 +187,7 @@ pub fn summarise(measured: &[Measured]) -> Generative {
 }
 
 impl Generative {
-    /// For a terminal.
+    /// Returns the text for a terminal.
     pub fn text(&self) -> String {
         let figure = |[v, low, high]: [f64; 3]| format!("{v:.2} [{low:.2}, {high:.2}]");
         let ppl = self.gen_ppl.map_or("—".to_owned(), figure);

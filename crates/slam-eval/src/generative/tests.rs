@@ -1,4 +1,4 @@
-//! Generative metrics against a stub that speaks the services' protocol.
+//! Tests generative metrics against a stub that uses the services' protocol.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// A request as the stub saw it.
+/// A request as the stub received it.
 #[derive(Clone)]
 struct Seen {
     path: String,
@@ -20,7 +20,7 @@ struct Seen {
 
 type Answers = dyn Fn(&Seen) -> (u16, Value) + Send;
 
-/// Serves one request a connection; what it saw is kept.
+/// Serves one request per connection, and keeps what it received.
 fn stub(answer: Box<Answers>) -> (String, Arc<Mutex<Vec<Seen>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -65,8 +65,8 @@ fn stub(answer: Box<Answers>) -> (String, Arc<Mutex<Vec<Seen>>>) {
     (url, seen)
 }
 
-/// Transcribes to the words behind the WAV header, and finds every word but the first 1 nat likelier than
-/// the one before it.
+/// Transcribes to the words after the WAV header. Gives the words after the first the log-probabilities -1,
+/// -2, … nats.
 fn honest(request: &Seen) -> (u16, Value) {
     let text = String::from_utf8_lossy(&request.body).into_owned();
     if request.path.ends_with("/audio/transcriptions") {
@@ -97,7 +97,7 @@ fn continuation(units: &[u16]) -> Continuation {
     Continuation { prompt: "p.wav".into(), prompt_units: vec![1], units: units.to_vec() }
 }
 
-/// A vocoder whose "sound" is a sentence of as many words as units.
+/// A vocoder whose "sound" is a sentence with as many words as there are units.
 const WORDS: &str = r"printf RIFF; tr -cd '0-9,' | tr ',' ' '";
 
 #[test]
@@ -123,7 +123,7 @@ fn continuations_are_vocoded_transcribed_and_scored() {
     assert!(form.headers.contains("multipart/form-data; boundary=slam-"), "{}", form.headers);
     let body = String::from_utf8_lossy(&form.body).into_owned();
     assert!(body.contains("name=\"model\"\r\n\r\nwhisper\r\n") && body.contains("filename="));
-    // The same again asks nobody.
+    // A second call with the same input sends no requests.
     assert_eq!(measure(), measured);
     assert_eq!(seen.lock().unwrap().len(), asked);
 }

@@ -1,31 +1,31 @@
-//! Units to sound. The project has no vocoder of its own yet: any command can be one.
+//! Turns units into sound. The project has no vocoder of its own yet: any command can be one.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-/// What turns units into sound.
+/// Turns units into sound.
 pub trait Vocoder {
-    /// A WAV file of some units.
+    /// Returns a WAV file of the units.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// Fails if it cannot be made.
     fn speak(&self, units: &[u16]) -> Result<Vec<u8>, VocoderError>;
 }
 
-/// A vocoder that does not speak.
+/// The reasons why a vocoder gives no sound.
 #[derive(Debug, thiserror::Error)]
 pub enum VocoderError {
-    /// It cannot be started.
+    /// The command cannot be started.
     #[error("failed to start the vocoder '{command}': {source}")]
     Start {
         /// The command.
         command: String,
-        /// Why.
+        /// Why it cannot be started.
         source: io::Error,
     },
-    /// It failed, or wrote no WAV file.
+    /// The command failed, or wrote no WAV file.
     #[error(
         "the vocoder '{command}' {message}; it is given {{\"units\": […]}} on standard input and must write a \
          WAV file to standard output"
@@ -38,14 +38,15 @@ pub enum VocoderError {
     },
 }
 
-/// A command, run by `sh -c` once a sample: `{"units": […]}` on standard input, a WAV file on standard output.
+/// A command that `sh -c` runs once per sample: `{"units": […]}` on standard input, a WAV file on standard
+/// output.
 #[derive(Clone, Debug)]
 pub struct CommandVocoder {
     command: String,
 }
 
 impl CommandVocoder {
-    /// A vocoder of a command.
+    /// Makes a vocoder from a command.
     pub fn new(command: &str) -> Self {
         Self { command: command.to_owned() }
     }
@@ -63,7 +64,7 @@ impl Vocoder for CommandVocoder {
             .spawn()
             .map_err(start)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A program that does not read its input may close it early; its answer decides.
+            // A program that does not read its input may close it early. Only its output decides.
             let _ = writeln!(stdin, "{}", json!({"units": units}));
         }
         let out = child.wait_with_output().map_err(start)?;

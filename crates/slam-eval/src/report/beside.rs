@@ -6,7 +6,7 @@ use super::Column;
 use super::published::{SYSTEMS, System};
 use crate::aggregate::Accuracy;
 
-/// The published columns, and which of a run's suites belongs in each.
+/// The published columns, with the suites of a run that belong in each.
 const COLUMNS: [(&str, &[&str]); 4] = [
     ("sWUGGY", &["swuggy-test", "swuggy-dev", "swuggy"]),
     ("sBLIMP", &["sblimp-test", "sblimp-dev", "sblimp"]),
@@ -14,10 +14,10 @@ const COLUMNS: [(&str, &[&str]); 4] = [
     ("tSC", &["tsc"]),
 ];
 
-/// This run beside the published systems.
+/// The run's scores next to those of the published systems.
 #[derive(Serialize)]
 pub(super) struct Beside {
-    /// This run's checkpoints; none where no suite of it is one of the published.
+    /// The run's checkpoints; empty if the run has none of the published suites.
     ours: Vec<Ours>,
     published: &'static [System],
 }

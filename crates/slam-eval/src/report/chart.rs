@@ -1,4 +1,5 @@
-//! Line charts as SVG, coloured by the page's style so that they read in light and dark.
+//! Line charts as SVG. The page's style sets their colours, so that they are readable in light and dark
+//! mode.
 
 use std::fmt::Write;
 
@@ -35,7 +36,7 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// A chart of the lines that have points; `None` where none has two.
+    /// Draws a chart of the lines that have points, or returns `None` if no line has two.
     pub(super) fn of(title: &str, unit: &str, x_unit: &str, lines: Vec<Line>) -> Option<Self> {
         let lines: Vec<Line> = lines.into_iter().filter(|l| !l.points.is_empty()).collect();
         if lines.iter().all(|l| l.points.len() < 2) {
@@ -124,7 +125,7 @@ impl Axis {
     }
 }
 
-/// A short number: `1.5M`, `20k`, `0.25`, `1e-4`.
+/// Returns a short number: `1.5M`, `20k`, `0.25`, `1e-4`.
 pub(super) fn number(value: f64) -> String {
     let magnitude = value.abs();
     let (scaled, suffix) = match magnitude {

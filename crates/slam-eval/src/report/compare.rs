@@ -1,4 +1,5 @@
-//! Runs side by side: what was set otherwise, what came of it, and whether the scores differ on the same items.
+//! Compares runs side by side: which settings differ, what each run achieved, and whether the scores differ
+//! on the same items.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,19 +14,19 @@ use super::{Column, ReportError, ReportRequest};
 use crate::aggregate::{self, Accuracy, Comparison};
 use crate::text;
 
-/// Runs to compare, as their reports are asked for.
+/// The runs to compare, each given as the request for its report.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompareRequest {
-    /// The runs; each is compared with the first.
+    /// The runs. Each is compared with the first.
     runs: Vec<ReportRequest>,
-    /// Their names, as many as runs.
+    /// Their names, one per run.
     names: Vec<String>,
     /// Where the HTML file goes.
     out: PathBuf,
 }
 
-/// A run and what is left of it.
+/// A run and the files that remain of it.
 struct Run<'a> {
     name: &'a str,
     request: &'a ReportRequest,
@@ -34,14 +35,14 @@ struct Run<'a> {
     columns: Vec<Column>,
 }
 
-/// A line of a table: a name, and a value a run.
+/// A row of a table: a name, and one value per run.
 #[derive(Serialize)]
 struct Row<T> {
     name: String,
     cells: Vec<T>,
 }
 
-/// A run's scores beside the first run's.
+/// A run's scores compared with those of the first run.
 #[derive(Serialize)]
 struct Difference {
     run: String,
@@ -57,10 +58,10 @@ struct Difference {
     only_second: usize,
 }
 
-/// Writes a page that compares runs by their last checkpoints; returns its comparisons as text.
+/// Writes a page that compares runs by their last checkpoints, and returns its comparisons as text.
 ///
 /// # Errors
-/// If something that a run should have left cannot be read, or the disk refuses.
+/// Fails if something that a run should have left cannot be read, or if the page cannot be written.
 pub fn compare(request: &CompareRequest) -> Result<String, ReportError> {
     let runs = request
         .runs
@@ -97,7 +98,7 @@ pub fn compare(request: &CompareRequest) -> Result<String, ReportError> {
 
 type Suites = Vec<(String, Comparison)>;
 
-/// Each run but the first, compared with the first suite by suite.
+/// Compares each run except the first with the first, suite by suite.
 fn comparisons(runs: &[Run<'_>]) -> Vec<(String, Suites)> {
     let Some(first) = runs.first().and_then(|r| r.columns.last()) else { return vec![] };
     let mut out = Vec::new();
@@ -130,7 +131,7 @@ fn differences(run: String, suites: Suites) -> impl Iterator<Item = Difference> 
     })
 }
 
-/// The last checkpoints' scores.
+/// Returns the scores of the last checkpoints.
 fn scores(runs: &[Run<'_>]) -> Vec<Row<Option<Accuracy>>> {
     let last = |r: &Run<'_>| r.columns.last().map(|c| c.evaluation.clone());
     let last: Vec<_> = runs.iter().map(last).collect();
@@ -143,7 +144,7 @@ fn scores(runs: &[Run<'_>]) -> Vec<Row<Option<Accuracy>>> {
     suites.into_iter().map(|s| Row { name: s.to_owned(), cells: cell(s) }).collect()
 }
 
-/// What each run came to.
+/// Returns the figures that each run achieved.
 fn figures(runs: &[Run<'_>]) -> Vec<Row<Option<f64>>> {
     type Figure = (&'static str, fn(&Training) -> Option<f64>);
     let names: [Figure; 7] = [
@@ -171,7 +172,7 @@ fn figures(runs: &[Run<'_>]) -> Vec<Row<Option<f64>>> {
     rows
 }
 
-/// Fields of the pipelines that are not the same in all runs.
+/// Returns the pipeline fields that are not the same in all runs.
 fn settings(runs: &[Run<'_>]) -> Vec<Row<String>> {
     let flat: Vec<BTreeMap<String, String>> = runs
         .iter()
@@ -192,7 +193,7 @@ fn settings(runs: &[Run<'_>]) -> Vec<Row<String>> {
         .collect()
 }
 
-/// Leaves of a JSON value by their path; items of a list by their name, where they have one.
+/// Collects the leaves of a JSON value by their path. List items are named by their name, if they have one.
 fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
     let join =
         |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
@@ -216,7 +217,7 @@ fn flatten(path: &str, value: &Value, out: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Curves of all runs, one line each.
+/// Draws the curves of all runs, one line per run.
 fn charts(runs: &[Run<'_>]) -> Result<Vec<Chart>, ReportError> {
     let curves = [
         ("Pre-training: loss", "nats a token", "loss", true),

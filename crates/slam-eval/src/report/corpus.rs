@@ -1,4 +1,4 @@
-//! What the datasets hold, from their receipts.
+//! What the datasets hold, read from their receipts.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(super) struct CorpusTotals {
     shards: usize,
     pub(super) utterances: u64,
     pub(super) hours: f64,
-    /// Units after deduplication.
+    /// The number of units after deduplication.
     pub(super) units: u64,
     pub(super) quarantined: u64,
     /// Links to the folders of its shards.

@@ -1,4 +1,4 @@
-//! Items to listen to: those that the model is most right and most wrong about.
+//! Items to listen to: the pairs that the model gets most right and most wrong.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use slam_dataset::shard::ShardReader;
 use super::ReportError;
 use crate::record::Evaluation;
 
-/// The longest FLAC file that is embedded: about half a minute of speech.
+/// The longest FLAC file, in bytes, that is embedded: about half a minute of speech.
 const LONGEST: usize = 500_000;
 
 /// A pair with its sound.
@@ -23,7 +23,7 @@ pub(super) struct Clip {
     suite: String,
     kind: String,
     voice: String,
-    /// How much likelier the positive is, in nats a token.
+    /// How much more likely the positive is, in nats per token.
     margin: f64,
     positive: Sound,
     negative: Sound,
@@ -33,12 +33,12 @@ pub(super) struct Clip {
 #[derive(Clone, Default, Serialize)]
 struct Sound {
     text: Option<String>,
-    /// A FLAC file in base64.
+    /// The FLAC file in base64.
     flac: String,
 }
 
-/// Picks `count` items from each end of each suite and finds their sound in the corpus shards. Items whose
-/// sound is not in them, or too long to be embedded, are left out.
+/// Picks `count` items from each end of each suite, and finds their sound in the corpus shards. Leaves out
+/// items whose sound is missing, or too long to embed.
 pub(super) fn pick(
     scores: &[Score],
     evaluation: &Evaluation,
@@ -67,7 +67,7 @@ pub(super) fn pick(
         if wanted.values().all(Option::is_some) {
             break;
         }
-        // Audio is not kept in memory: rows pass by one at a time.
+        // Read the rows one at a time, so that the audio is not all in memory.
         for row in ShardReader::<Utterance>::open(path)? {
             let row = row?;
             if row.flac.len() > LONGEST {

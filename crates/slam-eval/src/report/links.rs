@@ -1,9 +1,11 @@
-//! Links from the report to the files that it tells of, relative so that a run's folder can move with its data.
+//! Links from the report to the files that it describes. They are relative, so that a run's folder can move
+//! together with its data.
 
 use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
-/// The way from the folder of `page` to `target`, with `/` between names and what a link must escape escaped.
+/// Returns the path from the folder of `page` to `target`, with `/` between names. Characters that a link
+/// must escape are escaped.
 pub(super) fn relative(page: &Path, target: &Path) -> String {
     let absolute = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_owned());
     let (page, target) = (absolute(page), absolute(target));
@@ -16,7 +18,7 @@ pub(super) fn relative(page: &Path, target: &Path) -> String {
     if way.is_empty() { ".".to_owned() } else { way.join("/") }
 }
 
-/// Percent-encodes all that is not plain in a path's segment.
+/// Percent-encodes all characters of a path segment that are not plain.
 fn escape(name: &str) -> String {
     let mut out = String::new();
     for byte in name.bytes() {
@@ -29,7 +31,7 @@ fn escape(name: &str) -> String {
     out
 }
 
-/// A shard's folder.
+/// Returns the link to a shard's folder.
 pub(super) fn folder(page: &Path, shard: Option<&PathBuf>) -> Option<String> {
     shard.and_then(|p| p.parent()).map(|folder| relative(page, folder))
 }

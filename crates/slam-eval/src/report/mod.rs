@@ -1,7 +1,7 @@
 //! The report of a run: one self-contained HTML file, and the same table as text.
 //!
-//! Everything in it is read from what the run left on disk (receipts, metrics, scores, corpus shards), so
-//! that it can be made again at any time and is the same each time.
+//! The report reads everything from what the run left on disk (receipts, metrics, scores, corpus shards).
+//! So it can be made again at any time, and it is the same each time.
 
 mod beside;
 mod chart;
@@ -29,7 +29,7 @@ use training::{Point, Training};
 
 pub use compare::{CompareRequest, compare};
 
-/// Items shown from each end of a suite.
+/// The number of items shown from each end of a suite.
 const CLIPS_PER_SUITE: usize = 1;
 
 /// What a report shows.
@@ -38,9 +38,9 @@ const CLIPS_PER_SUITE: usize = 1;
 pub struct ReportRequest {
     /// The run's name.
     title: String,
-    /// Why the figures mean nothing, where they do not.
+    /// Why the figures mean nothing, if they do not.
     notice: Option<String>,
-    /// The pipeline, as it was run.
+    /// The pipeline that was run.
     pipeline: Value,
     /// The datasets.
     datasets: Vec<DatasetFiles>,
@@ -50,14 +50,14 @@ pub struct ReportRequest {
     dpo: Option<PathBuf>,
     /// Scored checkpoints, in the order of the run.
     scores: Vec<ScoredCheckpoint>,
-    /// Scores of checkpoints on the way, for curves.
+    /// The scores of intermediate checkpoints, for curves.
     #[serde(default)]
     on_the_way: OnTheWay,
-    /// Where the HTML file goes.
+    /// The path of the HTML file.
     out: PathBuf,
 }
 
-/// Scores shards of checkpoints that the stages of a run left on their way.
+/// Scores shards of the intermediate checkpoints of each stage of a run.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct OnTheWay {
@@ -71,7 +71,7 @@ struct OnTheWay {
 struct DatasetFiles {
     name: String,
     role: String,
-    /// Whether the model is trained on it.
+    /// Whether the model is trained on this dataset.
     trains: bool,
     licence: String,
     corpus: Vec<PathBuf>,
@@ -86,7 +86,7 @@ struct ScoredCheckpoint {
     scores: PathBuf,
 }
 
-/// A report that cannot be made.
+/// The reasons why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file of the run cannot be read.
@@ -94,24 +94,24 @@ pub enum ReportError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why the read failed.
         message: String,
     },
-    /// Scores cannot be read.
+    /// The scores cannot be read.
     #[error(transparent)]
     Scores(#[from] RecordError),
     /// A shard cannot be read.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// The template does not take the figures.
+    /// The template does not accept the figures.
     #[error("failed to write the report: {0}")]
     Template(#[from] minijinja::Error),
-    /// The disk refuses.
+    /// The file cannot be written.
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
 
-/// A scored checkpoint with its scores.
+/// A scored checkpoint together with its scores.
 struct Column {
     label: String,
     evaluation: Evaluation,
@@ -155,7 +155,7 @@ fn changes(columns: &[Column]) -> Vec<Change> {
 /// Writes the report and returns its table as text.
 ///
 /// # Errors
-/// If something that the run should have left cannot be read, or the disk refuses.
+/// Fails if something that the run should have left cannot be read, or if the file cannot be written.
 pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
     let page = &request.out;
     let corpus: Vec<_> =
@@ -205,7 +205,7 @@ fn columns(request: &ReportRequest) -> Result<Vec<Column>, ReportError> {
     request.scores.iter().map(column).collect()
 }
 
-/// A stage of the run: its own files, and the scores of its checkpoints.
+/// Reads a stage of the run: its own files, and the scores of its checkpoints.
 fn stage(
     folder: Option<&Path>,
     on_the_way: &[PathBuf],
@@ -223,7 +223,7 @@ fn stage(
     training::read(folder, &points).map(Some)
 }
 
-/// The templates.
+/// Loads the templates.
 fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.add_filter("group", table::group);
@@ -234,7 +234,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     Ok(environment)
 }
 
-/// Writes a page that is not there in the same words.
+/// Writes a page, unless the same page already exists.
 fn write(path: &Path, html: &str) -> Result<(), PublishError> {
     if std::fs::read(path).is_ok_and(|old| old == html.as_bytes()) {
         return Ok(());
@@ -242,7 +242,7 @@ fn write(path: &Path, html: &str) -> Result<(), PublishError> {
     publish::write(path, html.as_bytes())
 }
 
-/// A scored shard, for the page.
+/// A scored shard, prepared for the page.
 #[derive(Serialize)]
 struct ShardLink {
     name: String,
@@ -255,7 +255,7 @@ struct ShardLink {
 
 impl ShardLink {
     fn of(shard: &ScoredShard, page: &Path) -> Self {
-        // data/<dataset>/benchmark-v1/<tokeniser>/part.parquet
+        // The path is data/<dataset>/benchmark-v1/<tokeniser>/part.parquet.
         let dataset = shard.path.ancestors().nth(3).and_then(Path::file_name).unwrap_or_default();
         let reasons: Vec<_> = shard.left_out.iter().map(|(r, n)| format!("{n} {r}")).collect();
         Self {

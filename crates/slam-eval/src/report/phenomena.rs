@@ -11,7 +11,7 @@ pub(super) struct Bars {
     bars: Vec<Bar>,
 }
 
-/// One part. Places are in percent of the bar's track, which is 0 to 100 % of pairs won.
+/// One part. Positions are in percent of the bar's track, which runs from 0 to 100 % of pairs won.
 #[derive(Serialize)]
 struct Bar {
     name: String,
@@ -19,7 +19,7 @@ struct Bar {
     share: f64,
     low: f64,
     high: f64,
-    /// Above chance by its interval, below it, or neither.
+    /// Where the interval lies: above chance, below it, or neither.
     stand: &'static str,
 }
 
@@ -37,7 +37,7 @@ impl Bar {
     }
 }
 
-/// The parts of each suite that has some: phenomena, their parts, and bands of frequency.
+/// Returns the parts of each suite that has parts: phenomena, their parts, and bands of frequency.
 pub(super) fn bars(suites: &[SuiteScore]) -> Vec<Bars> {
     let of = |s: &SuiteScore| {
         let mut bars: Vec<Bar> = Vec::new();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A system and its scores in percent, as its paper gives them.
+/// A system and its scores in percent, as its paper reports them.
 #[derive(Serialize)]
 pub(super) struct System {
     name: &'static str,
@@ -23,8 +23,8 @@ const fn system(
     System { name, compute, tokens, parameters, swuggy, sblimp, ssc, tsc, gen_ppl }
 }
 
-/// Maimon, Elmakies and Adi (2025), arXiv 2502.15814, table of results; sWUGGY of others as quoted by
-/// Align-SLM (Lin et al., 2024).
+/// Maimon, Elmakies and Adi (2025), arXiv 2502.15814, table of results. The sWUGGY scores of other systems
+/// are as quoted by Align-SLM (Lin et al., 2024).
 pub(super) const SYSTEMS: [System; 11] = [
     system(
         ["GSLM", "8×V100", "1 B", "100 M"],

@@ -15,7 +15,7 @@ pub(super) struct Table {
     labels: Vec<String>,
     convention: String,
     rows: Vec<Row>,
-    /// The kinds of each suite under the last checkpoint.
+    /// The kinds of each suite, under the last checkpoint.
     kinds: Vec<Row>,
 }
 
@@ -69,7 +69,7 @@ impl Table {
     }
 }
 
-/// A whole number with its thousands apart.
+/// Formats a whole number with separators between thousands.
 pub(super) fn group(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
@@ -82,7 +82,7 @@ pub(super) fn group(value: u64) -> String {
     out
 }
 
-/// What the run came to, for a terminal.
+/// Returns the results of the run, for a terminal.
 pub(super) fn text(
     request: &ReportRequest,
     corpus: &[CorpusTotals],
@@ -152,7 +152,7 @@ pub(super) fn text(
     out
 }
 
-/// What each checkpoint is better than the one before it, item by item.
+/// Writes how much better each checkpoint is than the one before it, item by item.
 fn write_changes(out: &mut String, table: &Table, changes: &[Change]) {
     let _ = write!(out, "\n{:20}", "change");
     for label in &table.labels[1..] {

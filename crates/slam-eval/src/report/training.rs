@@ -1,4 +1,4 @@
-//! A training run's figures and curves, from its summary and its metrics.
+//! The figures and curves of a training run, from its summary and its metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use super::chart::{Chart, Line};
 use crate::probe::Probe;
 use crate::record::Evaluation;
 
-/// What a run's `summary.json` holds.
+/// The contents of a run's `summary.json`.
 #[derive(Deserialize)]
 struct Summary {
     spent: Spent,
@@ -38,15 +38,15 @@ pub(super) struct Training {
     pub(super) parameters: u64,
     pub(super) loss: f64,
     pub(super) validation: BTreeMap<String, f64>,
-    /// What was planned when the first steps were measured, beside what happened; none where the run ended
-    /// before.
+    /// The plan that was made when the first steps were measured, next to the actual values; empty if the
+    /// run ended before.
     plan: Vec<Expectation>,
-    /// How often the plan was made anew.
+    /// How often the plan was made again.
     replanned: usize,
     charts: Vec<Chart>,
 }
 
-/// A figure of the plan and what came of it.
+/// A figure of the plan, and the actual value.
 #[derive(Clone, Serialize)]
 struct Expectation {
     name: &'static str,
@@ -110,7 +110,7 @@ fn text(folder: &Path, name: &str) -> Result<(PathBuf, String), ReportError> {
     }
 }
 
-/// The lines of a run's metrics. One that was cut by a crash is no reason to refuse the rest.
+/// Returns the lines of a run's metrics. A line that a crash cut off is skipped; the others are read.
 fn metrics(folder: &Path) -> Result<Vec<Value>, ReportError> {
     let (_, text) = text(folder, "metrics.jsonl")?;
     Ok(text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect())
@@ -121,12 +121,12 @@ fn points_of(lines: &[Value], metric: &str) -> Vec<(f64, f64)> {
     lines.iter().filter_map(point).collect()
 }
 
-/// A metric of a run over tokens.
+/// Returns a metric of a run over tokens.
 pub(super) fn curve(folder: &Path, metric: &str) -> Result<Vec<(f64, f64)>, ReportError> {
     Ok(points_of(&metrics(folder)?, metric))
 }
 
-/// Scores of a few pairs of each suite, at each validation.
+/// Draws the scores of a few pairs of each suite, at each validation.
 fn scores_during(lines: &[Value], curve: impl Fn(&str) -> Vec<(f64, f64)>) -> Option<Chart> {
     let names = lines.iter().filter_map(Value::as_object).flat_map(|l| l.keys());
     let names: BTreeSet<&String> = names.filter(|n| n.starts_with(Probe::METRIC)).collect();
@@ -139,7 +139,7 @@ fn scores_during(lines: &[Value], curve: impl Fn(&str) -> Vec<(f64, f64)>) -> Op
     Chart::of("Scores during training, of a few pairs", "percent", "tokens", lines)
 }
 
-/// Scores of whole suites, at each checkpoint that was scored.
+/// Draws the scores of whole suites, at each checkpoint that was scored.
 fn scores_of_checkpoints(points: &[Point<'_>]) -> Option<Chart> {
     let mut lines: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
     for point in points {
@@ -155,7 +155,7 @@ fn scores_of_checkpoints(points: &[Point<'_>]) -> Option<Chart> {
     Chart::of("Scores of checkpoints, of all pairs", "percent", "tokens", lines.collect())
 }
 
-/// The first plan beside what happened, and how many plans followed it.
+/// Returns the first plan next to the actual values, and how many plans followed it.
 fn plans(folder: &Path, summary: &Summary) -> (Vec<Expectation>, usize) {
     let text = fs::read_to_string(folder.join("plans.jsonl")).unwrap_or_default();
     let plans: Vec<Value> = text.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
