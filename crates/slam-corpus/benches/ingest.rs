@@ -1,7 +1,9 @@
-//! The ingest stage on folders of short recordings: audio-hours a second, and the memory it takes.
+//! Measures the ingest stage on folders of short recordings: audio-hours per second, and the memory it
+//! takes.
 //!
 //! `cargo xtask bench ingest` runs this beside a Python loop (`ingest_peer.py`), which makes the recordings
-//! in the folder that `SLAM_BENCH` names. Options: `--files N` (240 of 15 s: an hour) of each kind.
+//! in the folder that `SLAM_BENCH` names. Options: `--files N` sets the number of files of each kind (240
+//! of 15 s: an hour).
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -67,7 +69,7 @@ fn recordings(folder: &Path, files: usize) -> Vec<PathBuf> {
     paths
 }
 
-/// Ingests the files as one shard; hours of audio, and seconds.
+/// Ingests the files as one shard. Returns hours of audio, and seconds.
 fn run(folder: &Path, paths: &[PathBuf]) -> (f64, f64) {
     let names: Vec<_> = (0..paths.len()).map(|i| format!("{i:06}.wav")).collect();
     let input = |path: &PathBuf| Input { path: path.clone(), key: Key::of_bytes(b"bench") };
@@ -95,12 +97,12 @@ fn run(folder: &Path, paths: &[PathBuf]) -> (f64, f64) {
     (outcome.totals["audio_seconds"] / 3600.0, seconds)
 }
 
-/// Starts a new measurement of the largest resident size, where the system can (Linux).
+/// Starts a new measurement of the largest resident size, if the system supports it (Linux).
 fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// The largest resident size since then.
+/// Returns the largest resident size since then.
 fn peak_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;

@@ -1,8 +1,8 @@
-//! Fetching of public data: files of the web, and repositories of the Hugging Face hub.
+//! Fetches public data: files from the web, and repositories of the Hugging Face hub.
 //!
-//! A file is downloaded beside its place, continued where it broke off, checked, and only then put into place;
-//! an archive is unpacked beside its folder and moved into it. What is there is not fetched again, so that an
-//! interrupted fetch goes on when it is started again.
+//! A file is downloaded next to its final place, resumed if the download broke off, checked, and only then
+//! put into place. An archive is unpacked next to its folder and then moved into it. Data that is already
+//! there is not fetched again, so an interrupted fetch continues when it is started again.
 
 mod archive;
 mod http;
@@ -18,16 +18,16 @@ use serde::Deserialize;
 pub use archive::Archive;
 pub use hub::HubSettings;
 
-/// Beside the data: archives, unfinished files, and what is done.
+/// The folder beside the data for archives, unfinished files, and marks of what is done.
 const OWN_FOLDER: &str = ".fetch";
 
-/// What to fetch, and where to.
+/// What to fetch, and where to put it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchRequest {
     /// The folder that the data goes into.
     pub folder: PathBuf,
-    /// Files of the web.
+    /// Files from the web.
     #[serde(default)]
     pub files: Vec<RemoteFile>,
     /// A repository of the hub.
@@ -35,22 +35,22 @@ pub struct FetchRequest {
     pub hub: Option<HubRepository>,
 }
 
-/// A file of the web.
+/// A file from the web.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteFile {
-    /// Its address.
+    /// The file's address.
     pub url: String,
-    /// Its SHA-256 in hex, where it is known.
+    /// The SHA-256 of the file in hex, if it is known.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// Its form, if it is to be unpacked.
+    /// The archive format, if the file is to be unpacked.
     #[serde(default)]
     pub unpack: Option<Archive>,
-    /// Folders at the start of an archive's names that are left out.
+    /// The number of leading folders to strip from an archive's names.
     #[serde(default)]
     pub strip: usize,
-    /// The folder of an archive outside of which nothing is unpacked; all of it where empty.
+    /// The folder of the archive to unpack. Nothing outside of it is unpacked; empty unpacks all.
     #[serde(default)]
     pub only: String,
 }
@@ -63,7 +63,7 @@ pub struct HubRepository {
     pub repository: String,
     /// A branch, tag or commit.
     pub revision: String,
-    /// Only files whose path begins with one of these; all where empty.
+    /// Takes only files whose path begins with one of these; empty takes all.
     #[serde(default)]
     pub include: Vec<String>,
 }
@@ -71,18 +71,18 @@ pub struct HubRepository {
 /// What a fetch did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Files that were fetched.
+    /// The number of files that were fetched.
     pub files: u64,
-    /// Files that were there.
+    /// The number of files that were already there.
     pub kept: u64,
-    /// Bytes that came over the network.
+    /// The number of bytes that came over the network.
     pub bytes: u64,
 }
 
-/// Data that cannot be fetched.
+/// The reasons why data cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The server does not answer, or breaks off again and again.
+    /// The server does not answer, or breaks off repeatedly.
     #[error(
         "{url}: {message}; check the connection and run the same command again: it goes on where it broke off"
     )]
@@ -92,7 +92,7 @@ pub enum FetchError {
         /// What happened.
         message: String,
     },
-    /// The server wants to know who asks.
+    /// The server requires authentication.
     #[error(
         "{url}: the server answers {status}; set HF_TOKEN to a token of https://huggingface.co/settings/tokens \
          whose account has accepted the data set's conditions"
@@ -100,7 +100,7 @@ pub enum FetchError {
     Token {
         /// The address.
         url: String,
-        /// 401 or 403.
+        /// The status 401 or 403.
         status: u16,
     },
     /// The server has no such file, or refuses it.
@@ -113,7 +113,7 @@ pub enum FetchError {
         /// The HTTP status.
         status: u16,
     },
-    /// Another file than the manifest describes.
+    /// The file differs from what the manifest describes.
     #[error(
         "{url}: its SHA-256 is {found}, not {expected}; the download was removed: run the same command again, and \
          if it differs again, the file was changed where it is published or on its way"
@@ -121,12 +121,12 @@ pub enum FetchError {
     Checksum {
         /// The address.
         url: String,
-        /// What the manifest says.
+        /// The SHA-256 in the manifest.
         expected: String,
-        /// What came.
+        /// The SHA-256 of the downloaded file.
         found: String,
     },
-    /// An answer of the hub that is not understood.
+    /// An answer of the hub is not understood.
     #[error("{url}: not an answer of the Hugging Face hub: {message}; is HF_ENDPOINT right?")]
     Hub {
         /// The address.
@@ -134,7 +134,7 @@ pub enum FetchError {
         /// What is wrong with it.
         message: String,
     },
-    /// Asked not to use the network, and it is not there.
+    /// The network may not be used, and the data is not in the cache.
     #[error("{repository} is not in the Hugging Face cache {cache}, and HF_HUB_OFFLINE is set")]
     Offline {
         /// The repository.
@@ -142,7 +142,7 @@ pub enum FetchError {
         /// The cache.
         cache: PathBuf,
     },
-    /// An archive that cannot be unpacked.
+    /// An archive cannot be unpacked.
     #[error("{path}: {message}; remove it and run the same command again")]
     Archive {
         /// The archive.
@@ -150,25 +150,25 @@ pub enum FetchError {
         /// What is wrong.
         message: String,
     },
-    /// A name that would lead out of the folder.
+    /// A name would lead out of the folder.
     #[error("'{0}' leads out of the folder; it is not written")]
     Outside(String),
-    /// The disk refuses.
+    /// A file or folder cannot be written.
     #[error("failed to write {path}: {source}; check the free space and permissions")]
     Disk {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why the write failed.
         source: io::Error,
     },
-    /// Asked to stop.
+    /// The fetch was asked to stop.
     #[error("interrupted; run the same command again to go on")]
     Interrupted,
 }
 
-/// How far a fetch is.
+/// Reports the progress of a fetch, and lets it be stopped.
 pub struct Watch<'a> {
-    /// Told the file, its bytes so far, and its size where it is known.
+    /// Called with the file, its bytes so far, and its size if it is known.
     pub progress: &'a (dyn Fn(&str, u64, Option<u64>) + Sync),
     /// Set when the process was asked to stop.
     pub cancel: &'a AtomicBool,
@@ -184,7 +184,8 @@ impl Watch<'_> {
 /// Fetches what is not there yet.
 ///
 /// # Errors
-/// If something cannot be downloaded, is not what it should be, or cannot be written. What is done stays.
+/// Fails if something cannot be downloaded, differs from what it should be, or cannot be written. Finished
+/// work stays.
 pub fn fetch(
     request: &FetchRequest,
     hub: &HubSettings,
@@ -218,7 +219,7 @@ fn remote_file(
     let name = path.rsplit('/').find(|s| !s.is_empty()).unwrap_or("file");
     let name = safe(name)?;
     let (target, done) = match file.unpack {
-        // An archive is gone when it is unpacked: a mark says so.
+        // An archive is removed after it is unpacked; a mark records that it is done.
         Some(_) => (own.join(&name), own.join(format!("{}.done", name.display()))),
         None => (folder.join(&name), folder.join(&name)),
     };
@@ -240,7 +241,7 @@ fn remote_file(
     Ok(())
 }
 
-/// A relative path that stays within its folder.
+/// Returns a relative path that stays within its folder.
 fn safe(name: &str) -> Result<PathBuf, FetchError> {
     let path = PathBuf::from(name);
     let stays = path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));

@@ -1,28 +1,29 @@
-//! Work on all cores whose results come in the order of its items, with little of it in memory.
+//! Runs work on all cores and returns the results in the order of the items, with few results in memory.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Results of one item that wait to be taken.
+/// The number of results of one item that can wait to be taken.
 const RESULTS_AHEAD: usize = 2;
-/// Items that are begun before the results of the first of them are taken.
+/// The number of items that are begun before the results of the first of them are taken.
 const ITEMS_AHEAD: usize = 32;
 
-/// Where an item's results go. An item may have any number of them.
+/// Where an item sends its results. An item may have any number of them.
 pub(crate) struct Results<R>(SyncSender<R>);
 
 impl<R> Results<R> {
-    /// Hands over a result, when there is room; `false` where nobody wants any more.
+    /// Sends a result as soon as there is room. Returns `false` if nobody takes results any more.
     pub(crate) fn push(&self, result: R) -> bool {
         self.0.send(result).is_ok()
     }
 }
 
-/// Works on `items` with `threads` threads. `take` gets the results of the first item, then a `None`, then those of
-/// the second, and so on; its error ends the work.
+/// Works on `items` with `threads` threads. `take` receives the results of the first item, then a `None`,
+/// then those of the second, and so on. An error from `take` ends the work.
 ///
-/// In memory are at most two results of each of 32 items, however many there are and however long one takes.
+/// At most two results of each of 32 items are in memory, however many items there are and however long one
+/// takes.
 pub(crate) fn run<I, R, E>(
     threads: usize,
     items: impl Iterator<Item = I> + Send,
@@ -40,7 +41,7 @@ where
             let (items, work, begun) = (&items, &work, begun.clone());
             scope.spawn(move || {
                 loop {
-                    // Under the lock, so that receivers queue in the order of the items.
+                    // Take the item under the lock, so that the receivers queue in the order of the items.
                     let mut next = items.lock().unwrap_or_else(PoisonError::into_inner);
                     let Some(item) = next.next() else { return };
                     let (results, of_item) = sync_channel(RESULTS_AHEAD);
@@ -53,7 +54,8 @@ where
             });
         }
         drop(begun);
-        // Owned here, so that an error lets the threads go: nobody waits for room that never comes.
+        // The queue is owned here. If `take` fails, the queue is dropped and the threads end: no thread
+        // waits for room forever.
         let queue = queue;
         for of_item in queue {
             for result in of_item {

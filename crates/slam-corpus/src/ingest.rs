@@ -1,4 +1,4 @@
-//! The ingest stage: one corpus shard of one unit of work.
+//! The stage `ingest`: it makes one corpus shard from one unit of work.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,33 +17,33 @@ use crate::source::{
 
 pub use crate::render::RowError;
 
-/// Progress is told every so many items.
+/// Progress is reported every this many items.
 const STEP: f64 = 32.0;
 
-/// A shard that could not be ingested.
+/// The reasons why a shard could not be ingested.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// Parameters that this stage does not understand.
+    /// The stage does not understand its parameters.
     #[error(transparent)]
     Work(#[from] WorkError),
     /// The shard could not be written.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// The files are not what the source reads.
+    /// The files do not match what the source reads.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The speech program failed, not a single text.
+    /// The speech program itself failed, not only one text.
     #[error(transparent)]
     Speech(SpeechError),
-    /// Names and inputs do not match.
+    /// The numbers of file names and inputs differ.
     #[error("the unit has {files} file names and {inputs} inputs; plan it again")]
     Files {
-        /// How many names.
+        /// The number of names.
         files: usize,
-        /// How many inputs.
+        /// The number of inputs.
         inputs: usize,
     },
-    /// Asked to stop.
+    /// The stage was asked to stop.
     #[error("interrupted")]
     Interrupted,
 }
@@ -51,8 +51,8 @@ pub enum IngestError {
 /// Makes one corpus shard.
 ///
 /// # Errors
-/// If the parameters are not understood, the shard cannot be written, or the speech program does not run.
-/// A single file or text that fails is quarantined.
+/// Fails if the parameters are not understood, the shard cannot be written, or the speech program does not
+/// run. A single file or text that fails goes to quarantine.
 pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, IngestError> {
     let params: IngestParams = unit.params()?;
     if params.files.len() != unit.inputs.len() {
@@ -90,10 +90,11 @@ pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
     shard.finish()
 }
 
-/// A row, or what goes to quarantine, or what ends the shard.
+/// A row, or an input for the quarantine, or an error that ends the shard.
 type Rendered = Result<Result<Utterance, Refused>, IngestError>;
 
-/// Gives an item's rows, or what goes to quarantine in their place. A recording that fails in its midst has both.
+/// Sends an item's rows, or the input that goes to quarantine instead. A recording that fails part-way
+/// sends both.
 fn render(
     item: Result<Item, Refused>,
     speaker: Option<&Speaker>,
@@ -111,14 +112,14 @@ fn render(
     let mut emit = |row| results.push(Ok(Ok(row)));
     let result = match render::render(item, speaker, max_samples, &mut emit) {
         Ok(()) => return,
-        // The program itself does not work: no row would.
+        // The program itself does not work, so no row would.
         Err(RowError::Speech(e)) if e.concerns_all() => Err(IngestError::Speech(e)),
         Err(e) => Ok(Err(Refused { id, origin, error: with_causes(&e) })),
     };
     results.push(result);
 }
 
-/// A shard being written.
+/// A shard that is being written.
 struct Shard {
     writer: ShardWriter<Utterance>,
     outcome: Outcome,

@@ -1,8 +1,8 @@
-//! Corpora in, Parquet shards of utterances out (stage: ingest).
+//! Reads corpora and writes Parquet shards of utterances (stage: ingest).
 //!
-//! [`ingest`] makes one corpus shard of one unit of work. Where the sound comes from is the [`source`]'s
-//! business: files of a public layout, rows of Parquet files, or text that a speech program reads aloud.
-//! [`fetch`] downloads what a data manifest names. [`grammar`] writes the texts of the demo.
+//! [`ingest`] makes one corpus shard from one unit of work. The [`source`] module provides the sound: files
+//! of a public layout, rows of Parquet files, or text that a speech program reads aloud. [`fetch`]
+//! downloads what a data manifest names. [`grammar`] writes the texts of the demo.
 
 pub mod fetch;
 pub mod grammar;

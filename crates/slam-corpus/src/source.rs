@@ -1,8 +1,9 @@
-//! Sources of utterances: recordings in files and in Parquet rows, and text that a program or a server speaks.
+//! Sources of utterances: recordings in files and in Parquet rows, and text that a program or a server
+//! speaks.
 //!
-//! What a corpus looks like on disk is its module's business alone. A [`Source`] turns the files of one unit
-//! of work into [`Item`]s, in an order that depends on nothing but their content and names; ingest turns items
-//! into rows, whatever the source.
+//! Only the corpus's own module knows its layout on disk. A [`Source`] turns the files of one unit of work
+//! into [`Item`]s, in an order that depends only on their content and names. The stage ingest turns items
+//! into rows, for every source.
 
 mod folder;
 mod grammar;
@@ -32,47 +33,47 @@ pub use spoken_swag::SpokenSwag;
 pub use swag::{HellaSwag, PairSpeech, Swag};
 pub use tts::Tts;
 
-/// Parameters of the ingest stage for one shard.
+/// The parameters of the ingest stage for one shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IngestParams {
     /// Where utterances come from.
     pub source: SourceConfig,
-    /// The first row and the one after the last, of a source that makes its rows.
+    /// For a source that makes its own rows: the first row, and the row after the last.
     #[serde(default)]
     pub rows: Option<(u64, u64)>,
-    /// Of a source whose files hold rows: the i-th of so many equal parts of the rows of the unit's files.
+    /// For a source whose files hold rows: which of how many equal parts of the rows of the unit's files.
     #[serde(default)]
     pub part: Option<(u64, u64)>,
-    /// Recordings longer than this many seconds are cut by voice activity; none where absent.
+    /// Recordings longer than this many seconds are cut by voice activity. Without this field, none is cut.
     #[serde(default)]
     pub max_seconds: Option<f64>,
-    /// The input files, of a source that reads files.
+    /// The input files, for a source that reads files.
     #[serde(default)]
     pub files: Vec<FileEntry>,
 }
 
-/// An input file: its name below the source's folder, and what the planner knows of it.
+/// An input file: its name below the source's folder, and what the planner knows about it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "EntryForm")]
 pub struct FileEntry {
     /// The path below the source's folder, with `/` between names.
     pub name: String,
-    /// The utterance's id, where it is not the source's own.
+    /// The utterance's id, if it differs from the source's own.
     pub id: Option<String>,
-    /// What is said.
+    /// The text that is spoken.
     pub text: Option<String>,
-    /// Who speaks.
+    /// The speaker.
     pub speaker: Option<String>,
-    /// The split, where it is not the source's own.
+    /// The split, if it differs from the source's own.
     pub split: Option<String>,
-    /// Where the utterance begins in the file, in seconds.
+    /// The start of the utterance in the file, in seconds.
     pub start: Option<f64>,
-    /// Where it ends, in seconds.
+    /// The end of the utterance in the file, in seconds.
     pub end: Option<f64>,
 }
 
-/// An entry as a plan writes it: most are a name and nothing more.
+/// An entry as a plan writes it. Most entries are only a name.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum EntryForm {
@@ -104,7 +105,7 @@ impl From<EntryForm> for FileEntry {
 }
 
 impl FileEntry {
-    /// The folder's path (without a last `/`), and the file's name without its ending.
+    /// Returns the folder's path (without a trailing `/`), and the file's name without its ending.
     pub(crate) fn folder_and_stem(&self) -> (&str, &str) {
         let (folder, file) = self.name.rsplit_once('/').unwrap_or(("", &self.name));
         (folder, file.rsplit_once('.').map_or(file, |(stem, _)| stem))
@@ -114,13 +115,13 @@ impl FileEntry {
 /// An input file of the unit.
 #[derive(Clone, Debug)]
 pub struct UnitFile {
-    /// What the plan says of it.
+    /// What the plan says about it.
     pub entry: FileEntry,
-    /// Where it lies.
+    /// The path of the file.
     pub path: PathBuf,
 }
 
-/// What a unit of work gives its source.
+/// The input that a unit of work gives its source.
 #[derive(Clone, Debug, Default)]
 pub struct UnitFiles {
     /// The files, in the plan's order.
@@ -131,31 +132,31 @@ pub struct UnitFiles {
     pub part: Option<(u64, u64)>,
 }
 
-/// One recording, or one text to speak, and what is known of it.
+/// One recording, or one text to speak, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// The utterance's id; stable and unique in the dataset.
+    /// The utterance's id. It is stable and unique in the dataset.
     pub id: String,
-    /// The file it comes from, and the row where there are rows: for the quarantine table.
+    /// The file it comes from, and the row if the file has rows. The quarantine table shows this.
     pub origin: String,
     /// `train`, `validation`, …
     pub split: String,
-    /// Who speaks, where known.
+    /// The speaker, if known.
     pub speaker: Option<String>,
-    /// What is said, where known.
+    /// The text that is spoken, if known.
     pub text: Option<String>,
-    /// When each word is said, where known.
+    /// The time of each word, if known.
     pub words: Option<Vec<Word>>,
     /// The sound.
     pub sound: Sound,
-    /// Where there is speech in it, should it be too long for one row.
+    /// Where there is speech in the sound. This is used if the sound is too long for one row.
     pub activity: Activity,
-    /// The part of the sound that the utterance is, in seconds; all where absent.
+    /// The part of the sound that is the utterance, in seconds; `None` for the whole sound.
     pub span: Option<(f64, Option<f64>)>,
 }
 
 impl Item {
-    /// An item of which nothing more is known.
+    /// Makes an item without any further information.
     pub fn new(
         id: impl Into<String>,
         origin: impl Into<String>,
@@ -176,35 +177,35 @@ impl Item {
     }
 }
 
-/// Where an item's sound is.
+/// Where the sound of an item is.
 #[derive(Clone, Debug)]
 pub enum Sound {
     /// A file of any audio format.
     File(PathBuf),
-    /// Such a file, in memory.
+    /// An audio file in memory.
     Bytes(Vec<u8>),
-    /// A text to be spoken.
+    /// A text to synthesise.
     Text {
         /// The text.
         text: String,
-        /// The voice, as the engine names it.
+        /// The voice, by the engine's name for it.
         voice: String,
     },
 }
 
-/// An input that gives no item, and why: it goes to quarantine.
+/// An input that gives no item, and the reason. It goes to quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The utterance, or the file where there is none.
+    /// The utterance, or the file if there is no utterance.
     pub id: String,
-    /// The file it comes from, and the row where there are rows.
+    /// The file it comes from, and the row if the file has rows.
     pub origin: String,
-    /// Why.
+    /// The reason.
     pub error: String,
 }
 
 impl Refused {
-    /// One input that gives no item.
+    /// Makes the entry for one input that gives no item.
     pub fn new(id: impl Into<String>, origin: impl Into<String>, error: impl Into<String>) -> Self {
         Self { id: id.into(), origin: origin.into(), error: error.into() }
     }
@@ -212,31 +213,31 @@ impl Refused {
 
 /// The items of a unit, one after the other.
 pub struct Items {
-    /// How many steps `stream` takes, for progress.
+    /// The number of steps that `stream` takes, for progress.
     pub total: u64,
-    /// The items. Not all are in memory at once.
+    /// The items. They are not all in memory at once.
     pub stream: Box<dyn Iterator<Item = Result<Item, Refused>> + Send>,
 }
 
 impl Items {
-    /// Items that are known from the start.
+    /// Makes the items from a list that is known from the start.
     pub fn of(items: Vec<Result<Item, Refused>>) -> Self {
         Self { total: items.len() as u64, stream: Box::new(items.into_iter()) }
     }
 }
 
-/// A source whose files are not what it expects: its configuration is wrong, not a single input.
+/// A source's files do not match what it expects. Its configuration is wrong, not a single input.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// A file that is needed to read the others.
+    /// A file that is needed to read the others cannot be read.
     #[error("failed to read {path}: {source}; check the path and its permissions")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why the read failed.
         source: io::Error,
     },
-    /// It has no such columns.
+    /// The file does not have the expected columns.
     #[error("{path}: {message}")]
     Columns {
         /// The file.
@@ -244,56 +245,57 @@ pub enum SourceError {
         /// What is missing and what is there.
         message: String,
     },
-    /// A field of the source that makes no sense.
+    /// A field of the source has an invalid value.
     #[error("source '{kind}': {message}")]
     Field {
         /// The kind of source.
         kind: &'static str,
-        /// What is wrong, and what to write.
+        /// What is wrong, and what to write instead.
         message: String,
     },
 }
 
 /// A kind of corpus.
 pub trait Source {
-    /// What the unit's files hold.
+    /// Returns what the unit's files hold.
     ///
     /// # Errors
-    /// If the files are not what this source reads. A single input that is no use is [`Refused`] instead.
+    /// Fails if the files are not of the form that this source reads. A single unusable input is
+    /// [`Refused`] instead.
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError>;
 
-    /// What speaks its texts, where it has any.
+    /// Returns the engine that speaks the source's texts, if it has any.
     fn engine(&self) -> Option<(&Engine, Option<u32>)> {
         None
     }
 }
 
-/// A source and its fields, as pipelines write it.
+/// A source and its fields, in the form that pipelines use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SourceConfig {
     /// Audio files.
     Folder(Folder),
-    /// The demo's texts, spoken.
+    /// The demo's texts, synthesised to speech.
     Grammar(Grammar),
     /// `split/speaker/chapter/*.flac` with transcripts.
     Librispeech(LibriSpeech),
     /// `size/speaker/book/*.flac` with lists of voice activity.
     LibriLight(LibriLight),
-    /// Parquet files with an `Audio` column of Hugging Face `datasets`.
+    /// Parquet files with an `Audio` column, as Hugging Face `datasets` writes it.
     Parquet(AudioParquet),
     /// SpokenSwag's Parquet files.
     SpokenSwag(SpokenSwag),
-    /// SWAG's own CSV, spoken.
+    /// SWAG's own CSV, synthesised to speech.
     Swag(Swag),
-    /// HellaSwag's JSON lines, spoken.
+    /// HellaSwag's JSON lines, synthesised to speech.
     HellaSwag(HellaSwag),
-    /// Texts of a table, spoken.
+    /// The texts of a table, synthesised to speech.
     Tts(Tts),
 }
 
 impl SourceConfig {
-    /// The source.
+    /// Returns the source.
     pub fn source(&self) -> &dyn Source {
         match self {
             Self::Folder(s) => s,

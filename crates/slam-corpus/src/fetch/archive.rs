@@ -1,4 +1,4 @@
-//! Archives, unpacked beside their folder and then moved into it.
+//! Archives. They are unpacked next to their folder and then moved into it.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
@@ -10,18 +10,18 @@ use tar::EntryType;
 
 use super::{FetchError, OWN_FOLDER, RemoteFile, Watch, disk, safe};
 
-/// Forms of archive.
+/// The formats of archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Archive {
     /// A tar file.
     #[serde(rename = "tar")]
     Tar,
-    /// A tar file, gzipped.
+    /// A gzipped tar file.
     #[serde(rename = "tar.gz")]
     TarGz,
 }
 
-/// Unpacks those files and folders of an archive that `file` asks for into `folder`.
+/// Unpacks into `folder` the files and folders of an archive that `file` selects.
 pub(super) fn unpack(
     path: &Path,
     form: Archive,
@@ -65,7 +65,7 @@ pub(super) fn unpack(
                 entry.unpack(&target).map_err(broken)?;
                 unpacked += 1;
             }
-            // Corpora have no links; one that has would read outside of its folder.
+            // Corpora have no links. A link could read outside of its folder.
             other => {
                 tracing::warn!("{name}: {} is no file ({other:?}); left out", inside.display());
             }
@@ -83,7 +83,7 @@ pub(super) fn unpack(
     fs::remove_dir_all(&staging).map_err(disk(&staging))
 }
 
-/// Moves what is in one folder into another; folders that both have are merged.
+/// Moves the contents of one folder into another. Folders that both have are merged.
 fn merge(from: &Path, to: &Path) -> Result<(), FetchError> {
     for entry in fs::read_dir(from).map_err(disk(from))? {
         let entry = entry.map_err(disk(from))?;

@@ -1,4 +1,4 @@
-//! Downloads over HTTP that go on where they broke off.
+//! Downloads over HTTP that resume where they broke off.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{FetchError, Watch, disk};
 
-/// Waits between tries that brought nothing new.
+/// The waits between tries that brought no new bytes.
 const WAITS: [Duration; 4] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
@@ -18,16 +18,16 @@ const WAITS: [Duration; 4] = [
     Duration::from_secs(20),
 ];
 
-/// Bytes read at once.
+/// The number of bytes read at once.
 const BLOCK: usize = 1 << 17;
 
 /// A file to download.
 pub(super) struct Asked<'a> {
     pub(super) url: &'a str,
-    /// A token of the hub. It goes to this address, not to others that it is redirected to.
+    /// A token of the hub. It is sent to this address, but not to addresses that the server redirects to.
     pub(super) token: Option<&'a str>,
     pub(super) sha256: Option<&'a str>,
-    /// The size that it must have.
+    /// The size that the file must have.
     pub(super) size: Option<u64>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Client {
 
 /// How a try ended.
 enum Try {
-    /// All of the file is there.
+    /// The whole file is there.
     Whole,
     /// It broke off, after this many new bytes.
     Broke { new: u64, message: String },
@@ -51,7 +51,7 @@ impl Client {
             .timeout_recv_response(Some(Duration::from_mins(1)))
             .timeout_per_read(Some(Duration::from_mins(1)))
             .user_agent(concat!("slam/", env!("CARGO_PKG_VERSION")))
-            // Bytes as they lie there: a range of a compressed answer is none of the file.
+            // Ask for uncompressed bytes: a range of a compressed answer is not a range of the file.
             .accept_encoding("identity")
             .build()
             .new_agent();
@@ -70,7 +70,7 @@ impl Client {
         }
     }
 
-    /// A short answer: its text, and the address of the next page where it names one.
+    /// Fetches a short answer. Returns its text, and the address of the next page if the answer names one.
     pub(super) fn text(
         &self,
         url: &str,
@@ -103,7 +103,7 @@ impl Client {
         Err(network(last))
     }
 
-    /// Downloads a file, checks it and puts it into place; says how many bytes came over the network.
+    /// Downloads a file, checks it and puts it into place. Returns how many bytes came over the network.
     pub(super) fn download(
         &self,
         asked: &Asked<'_>,
@@ -153,7 +153,7 @@ impl Client {
         if have > 0 {
             request = request.header("Range", format!("bytes={have}-"));
             if let Ok(etag) = fs::read_to_string(&etag_file) {
-                // Another file by now is sent whole.
+                // If the file has changed by now, the server sends it whole.
                 request = request.header("If-Range", etag);
             }
         }
@@ -228,7 +228,7 @@ fn refused(url: &str, status: u16) -> FetchError {
     }
 }
 
-/// Refuses, and removes, a file that is not the one that was asked for.
+/// Refuses and removes a file that is not the one that was asked for.
 fn check(asked: &Asked<'_>, part: &Path, size: u64) -> Result<(), FetchError> {
     if let Some(expected) = asked.size.filter(|&expected| expected != size) {
         fs::remove_file(part).map_err(disk(part))?;
@@ -267,7 +267,7 @@ fn beside(target: &Path, ending: &str) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// The address of the page behind this one, of a header `Link: <address>; rel="next"`.
+/// Returns the address of the next page, from a header `Link: <address>; rel="next"`.
 fn next_page(link: &str) -> Option<String> {
     link.split(',').find_map(|part| {
         let (address, relation) = part.split_once('>')?;

@@ -1,4 +1,4 @@
-//! The Hugging Face hub: lists a repository, takes what its cache holds, downloads the rest.
+//! The Hugging Face hub: lists a repository, uses the files in its cache, and downloads the others.
 
 use std::env;
 use std::fs;
@@ -10,16 +10,16 @@ use serde::Deserialize;
 use super::http::{Asked, Client};
 use super::{FetchError, Fetched, HubRepository, Watch, disk, safe};
 
-/// Where the hub is, and how to talk to it.
+/// The address of the hub, and the settings for talking to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubSettings {
     /// Its address.
     pub endpoint: String,
-    /// A token, for data sets with conditions.
+    /// A token, for data sets with access conditions.
     pub token: Option<String>,
-    /// The cache of `huggingface_hub`, which is read and not written.
+    /// The cache of `huggingface_hub`. It is read, but not written.
     pub cache: PathBuf,
-    /// Not to use the network.
+    /// Do not use the network.
     pub offline: bool,
 }
 
@@ -35,7 +35,7 @@ struct Entry {
     lfs: Option<Lfs>,
 }
 
-/// A large file's own hash.
+/// The hash of a large file.
 #[derive(Deserialize)]
 struct Lfs {
     /// Its SHA-256.
@@ -44,8 +44,8 @@ struct Lfs {
 }
 
 impl HubSettings {
-    /// As `huggingface_hub` has them: `HF_ENDPOINT`, `HF_TOKEN` (else the file that `hf auth login` writes),
-    /// `HF_HOME`, `HF_HUB_CACHE` and `HF_HUB_OFFLINE`.
+    /// Reads the variables of `huggingface_hub`: `HF_ENDPOINT`, `HF_TOKEN` (without it, the file that
+    /// `hf auth login` writes), `HF_HOME`, `HF_HUB_CACHE` and `HF_HUB_OFFLINE`.
     pub fn from_environment() -> Self {
         Self::from_variables(&|name| env::var(name).ok().filter(|v| !v.is_empty()))
     }
@@ -123,7 +123,7 @@ impl HubSettings {
         Ok(())
     }
 
-    /// The wanted files of a repository, in the order of their paths.
+    /// Returns the wanted files of a repository, sorted by path.
     fn list(&self, repository: &HubRepository, client: &Client) -> Result<Vec<Entry>, FetchError> {
         let first = format!(
             "{}/api/datasets/{}/tree/{}?recursive=true",
@@ -137,7 +137,7 @@ impl HubSettings {
             let page: Vec<Entry> = serde_json::from_str(&text)
                 .map_err(|e| FetchError::Hub { url: url.clone(), message: e.to_string() })?;
             entries.extend(page);
-            // A token goes to no other server than the one it was meant for.
+            // A token goes only to the server that it is meant for.
             next = following.filter(|next| next.starts_with(&self.endpoint) && *next != url);
         }
         entries.retain(|e| e.kind == "file" && wanted(&e.path, &repository.include));
@@ -149,7 +149,7 @@ impl HubSettings {
         Ok(entries)
     }
 
-    /// The folder of a revision in the cache of `huggingface_hub`.
+    /// Returns the folder of a revision in the cache of `huggingface_hub`.
     fn snapshot(&self, repository: &HubRepository) -> Option<PathBuf> {
         let name = format!("datasets--{}", repository.repository.replace('/', "--"));
         let folder = self.cache.join(name);
@@ -164,7 +164,7 @@ fn wanted(path: &str, include: &[String]) -> bool {
     include.is_empty() || include.iter().any(|prefix| path.starts_with(prefix.as_str()))
 }
 
-/// Takes all wanted files of a snapshot in the cache.
+/// Takes all wanted files of a snapshot from the cache.
 fn from_cache(
     snapshot: &Path,
     repository: &HubRepository,
@@ -188,7 +188,7 @@ fn from_cache(
     Ok(())
 }
 
-/// A link to a file of the cache, in place of what is there.
+/// Links to a file of the cache, and replaces the file that is there.
 fn link(file: &Path, target: &Path) -> Result<(), FetchError> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).map_err(disk(parent))?;
@@ -205,7 +205,7 @@ fn link(file: &Path, target: &Path) -> Result<(), FetchError> {
     linked.map_err(disk(target))
 }
 
-/// A part of an address, with what is not plain in it as `%XX`.
+/// Encodes a part of an address: characters that are not plain become `%XX`.
 fn encoded(text: &str) -> String {
     text.bytes()
         .map(|b| match b {

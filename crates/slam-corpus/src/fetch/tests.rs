@@ -11,20 +11,20 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// The paths and ranges that a server was asked for.
+/// The paths and ranges that a server received.
 type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
 /// A page of the test's server.
 #[derive(Clone, Default)]
 struct Page {
     body: Vec<u8>,
-    /// Sent in place of the body where it is not 200.
+    /// This status is sent instead of the body, if it is not 200.
     status: u16,
-    /// The first answer ends after so many bytes.
+    /// The first answer ends after this many bytes.
     breaks_after: Option<usize>,
-    /// Asks for `Authorization: Bearer <this>`.
+    /// The server requires `Authorization: Bearer <this>`.
     token: Option<&'static str>,
-    /// More headers.
+    /// Further headers.
     headers: String,
 }
 
@@ -32,7 +32,7 @@ fn page(body: impl Into<Vec<u8>>) -> Page {
     Page { body: body.into(), status: 200, ..Page::default() }
 }
 
-/// A server on this machine that keeps what it was asked: path and range.
+/// A server on this machine that records requests: path and range.
 struct Server {
     url: String,
     asked: Asked,
@@ -131,7 +131,7 @@ fn file_of(url: String, sha256: Option<String>) -> RemoteFile {
     RemoteFile { url, sha256, unpack: None, strip: 0, only: String::new() }
 }
 
-/// Bytes that differ from place to place.
+/// Makes bytes that differ from position to position.
 fn noise(n: usize) -> Vec<u8> {
     (0..n).map(|i| (i * i / 7 % 251) as u8).collect()
 }
@@ -159,7 +159,7 @@ fn an_interrupted_download_goes_on_where_it_broke_off() {
     assert!(!request.folder.join(".fetch/incomplete").exists());
     let ranges: Vec<_> = server.asked().into_iter().skip(1).map(|(_, range)| range).collect();
     assert_eq!(ranges, [None, Some("bytes=100000-".to_owned())]);
-    // What is there is not asked for again.
+    // A file that is already there is not requested again.
     assert_eq!(run(&request, &hub).unwrap(), Fetched { files: 0, kept: 1, bytes: 0 });
     assert_eq!(server.asked().len(), 3);
     let left: Vec<_> =
@@ -191,14 +191,14 @@ fn another_file_than_expected_is_refused_and_removed() {
     assert!(!dir.path().join("x").exists() && !dir.path().join("x.part").exists());
 }
 
-/// A tar file of names and contents.
+/// Makes a tar file from names and contents.
 fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, bytes) in entries {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        // As a hostile archive would have it: the library refuses to write such a name.
+        // A hostile archive would have this name. The library refuses to write it, so we write it directly.
         header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_cksum();
         builder.append(&header, *bytes).unwrap();
@@ -306,7 +306,7 @@ fn hub_request(folder: &Path) -> FetchRequest {
     }
 }
 
-/// A hub whose list has two pages.
+/// Makes a hub whose list has two pages.
 fn hub_server(token: Option<&'static str>, wrong_hash: bool) -> Server {
     let entry = |path: &str, body: &[u8], lfs: bool| {
         let mut entry = json!({"type": "file", "path": path, "size": body.len(), "oid": "git"});
@@ -386,7 +386,7 @@ fn what_the_cache_of_huggingface_hub_holds_is_not_downloaded() {
     assert_eq!((fetched.files, fetched.kept), (1, 1));
     assert!(!server.asked().iter().any(|(path, _)| path.ends_with("train-0.parquet")));
 
-    // Offline, the cache is all there is.
+    // Offline, only the cache is available.
     let request = hub_request(&dir.path().join("e"));
     let offline = HubSettings { offline: true, ..settings("http://127.0.0.1:1", &cache) };
     assert_eq!(run(&request, &offline).unwrap().kept, 1);

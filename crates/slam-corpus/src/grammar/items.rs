@@ -1,4 +1,4 @@
-//! Test items: a good text and a bad one that differ in one respect.
+//! Test items: a correct and an incorrect text that differ in one respect.
 
 use slam_dataset::rng::Rng;
 
@@ -14,7 +14,7 @@ pub(super) struct Item {
     pub(super) negative: String,
 }
 
-/// A word of the stories against a made-up word that is spelt much like it (sWUGGY's way).
+/// A word of the stories against a made-up word with a similar spelling (as in sWUGGY).
 pub(super) fn lexical(seed: u64, row: u64) -> Item {
     let words = content_words();
     let word = words[(row % words.len() as u64) as usize];
@@ -28,7 +28,7 @@ pub(super) fn lexical(seed: u64, row: u64) -> Item {
     Item { kind: "word", positive: format!("{word}."), negative: format!("{negative}.") }
 }
 
-/// Replaces two groups of letters by others of their class: consonants stay consonants, vowels vowels.
+/// Replaces two groups of letters by others of the same class: consonants by consonants, vowels by vowels.
 fn corrupt(word: &str, rng: &mut Rng) -> String {
     const ONSETS: [&str; 12] = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "t", "v", "z"];
     const VOWELS: [&str; 6] = ["a", "e", "i", "o", "oo", "ee"];
@@ -40,7 +40,7 @@ fn corrupt(word: &str, rng: &mut Rng) -> String {
             _ => groups.push(c.to_string()),
         }
     }
-    // A silent e at the end changes nothing when replaced.
+    // Replacing a silent e at the end changes nothing.
     let last = groups.len() - usize::from(groups.last().is_some_and(|g| g == "e"));
     let mut places: Vec<usize> = (0..last).collect();
     rng.shuffle(&mut places);
@@ -57,11 +57,11 @@ fn corrupt(word: &str, rng: &mut Rng) -> String {
     groups.concat()
 }
 
-/// A right sentence against a wrong one (sBLIMP's way). No sentence occurs in training: its words are a
-/// held-out combination.
+/// A correct sentence against an incorrect one (as in sBLIMP). No sentence occurs in training, because its
+/// words are a held-out combination.
 pub(super) fn syntactic(seed: u64, row: u64) -> Item {
     let mut rng = Rng::derive(seed, &[row]);
-    // Kinds and numbers take turns, so that no answer can be had from a preference for one form.
+    // Kinds and numbers alternate, so that a preference for one form gives no answer.
     let plural = (row / 5) % 2 == 1;
     let (topic, adjective, feeling, name) = loop {
         let topic = *rng.pick(&TOPICS);
@@ -111,7 +111,7 @@ pub(super) fn syntactic(seed: u64, row: u64) -> Item {
     Item { kind, positive, negative }
 }
 
-/// A story's beginning, its own ending and an ending of another story in the same wording.
+/// A story's beginning, its own ending, and another story's ending in the same wording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endings {
     pub(super) body: String,
@@ -119,7 +119,7 @@ pub(super) struct Endings {
     pub(super) wrong: String,
 }
 
-/// A held-out story with a right and a wrong ending (tSC's way).
+/// A held-out story with a correct and an incorrect ending (as in tSC).
 pub(super) fn endings(seed: u64, row: u64) -> Endings {
     let mut rng = Rng::derive(seed, &[row]);
     let story = Plan::draw(&mut rng, Pool::HeldOut);

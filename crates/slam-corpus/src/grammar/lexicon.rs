@@ -1,6 +1,6 @@
 //! The words of the demo's stories.
 
-/// A person; pronouns agree with the gender.
+/// A person. Pronouns agree with the gender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) name: &'static str,
@@ -17,12 +17,13 @@ impl Name {
     }
 }
 
-/// What a story is about: words that occur together, so that a right ending can be told from a wrong one.
+/// The topic of a story: words that occur together, so that a correct ending can be told from an incorrect
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Topic {
     pub(super) animal: &'static str,
     pub(super) animals: &'static str,
-    /// Plural form of the verb; the singular adds an s.
+    /// The plural form of the verb. The singular adds an s.
     pub(super) verb: &'static str,
     pub(super) verbs: &'static str,
     pub(super) place: &'static str,
@@ -115,7 +116,7 @@ pub(super) const FEELINGS: [&str; 12] = [
 pub(super) const TIMES: [&str; 8] =
     ["morning", "evening", "summer", "winter", "Monday", "Friday", "afternoon", "weekend"];
 
-/// Every word that carries meaning, in a fixed order, each once.
+/// Returns every word that carries meaning, each once, in a fixed order.
 pub(super) fn content_words() -> Vec<&'static str> {
     let mut words = Vec::new();
     for t in &TOPICS {

@@ -1,7 +1,8 @@
-//! The demo's texts: stories of a small seeded grammar, preference pairs and three test suites.
+//! The demo's texts: stories from a small seeded grammar, preference pairs and three test suites.
 //!
-//! Everything is a pure function of (seed, part, row). Combinations of words that test items are made of
-//! are held out of the training stories by a hash of the words, so that no test item occurs in training.
+//! Everything is a pure function of (seed, part, row). A hash of the words decides which word combinations
+//! are held out of the training stories. Test items use only held-out combinations, so no test item occurs
+//! in training.
 
 mod items;
 mod lexicon;
@@ -18,19 +19,19 @@ use story::{Plan, Pool};
 /// One row in this many is a validation story.
 const VALIDATION: u64 = 40;
 
-/// Which of the demo's datasets to write.
+/// The part of the demo's data to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// Stories to train on; every 40th row is a held-out one for validation.
+    /// Stories to train on. Every 40th row is a held-out one for validation.
     Stories,
-    /// Held-out stories as prompt, chosen and rejected ending: three texts a row.
+    /// Held-out stories as prompt, chosen and rejected ending: three texts per row.
     Preference,
-    /// Words and non-words: two texts a row.
+    /// Words and non-words: two texts per row.
     Lexical,
-    /// Right and wrong sentences: two texts a row.
+    /// Correct and incorrect sentences: two texts per row.
     Syntactic,
-    /// Held-out stories with their own and another's ending: two texts a row.
+    /// Held-out stories with their own ending and another story's: two texts per row.
     Cloze,
 }
 
@@ -39,15 +40,15 @@ pub enum Part {
 pub struct Line {
     /// The utterance's id.
     pub id: String,
-    /// What to say.
+    /// The text to say.
     pub text: String,
     /// `train`, `validation`, `preference` or `test`.
     pub split: &'static str,
 }
 
-/// The texts of one row of a part.
+/// Returns the texts of one row of a part.
 pub fn row(part: Part, seed: u64, voice: &str, row: u64) -> Vec<Line> {
-    // Each part has streams of its own: more training stories never change a test item.
+    // Each part has its own streams, so more training stories never change a test item.
     let seed = Rng::derive(seed, &[part as u64]).next_u64();
     match part {
         Part::Stories => {

@@ -1,4 +1,4 @@
-//! Stories: a plan is drawn, sentences are written from it.
+//! Stories: a plan is drawn, and sentences are written from it.
 
 use slam_dataset::Key;
 use slam_dataset::rng::Rng;
@@ -11,21 +11,21 @@ const HOLD_OUT: u8 = 6;
 /// Which combinations may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pool {
-    /// Those of training stories.
+    /// The combinations of training stories.
     Train,
-    /// Those that never occur in training stories.
+    /// The combinations that never occur in training stories.
     HeldOut,
 }
 
-/// Whether a combination of words is held out: a function of the words alone, so that no seed and no
-/// number of stories lets a test item into training.
+/// Returns whether a combination of words is held out. This depends on the words alone, so no seed and no
+/// number of stories puts a test item into training.
 pub(super) fn pool(words: &[&str]) -> Pool {
     let digest = Key::of_bytes(words.join(" ").as_bytes());
     let first = u8::from_str_radix(&digest.as_str()[..2], 16).unwrap_or(0);
     if first.is_multiple_of(HOLD_OUT) { Pool::HeldOut } else { Pool::Train }
 }
 
-/// Who, what, where and how of one story.
+/// The who, what, where and how of one story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) topic: Topic,
@@ -40,7 +40,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Draws a plan whose combinations are of a pool.
+    /// Draws a plan whose combinations all belong to one pool.
     pub(super) fn draw(rng: &mut Rng, wanted: Pool) -> Self {
         loop {
             let mut things = [0, 1, 2];
@@ -61,7 +61,7 @@ impl Plan {
         }
     }
 
-    /// The pools of the combinations that test items are made of.
+    /// Returns the pools of the combinations that test items are made of.
     fn pools(&self) -> [Pool; 3] {
         let Self { topic, name, adjective, feeling, .. } = self;
         [
@@ -71,7 +71,7 @@ impl Plan {
         ]
     }
 
-    /// The story without its ending: five sentences.
+    /// Returns the story without its ending: five sentences.
     pub(super) fn body(&self) -> String {
         let Self { topic, name, adjective, feeling, time, things, variants } = self;
         let Topic { animal, animals, verb, verbs, place, .. } = topic;
@@ -108,7 +108,7 @@ impl Plan {
         [opening, habit, gift, many, then].join(" ")
     }
 
-    /// The ending, in the wording of `variant`.
+    /// Returns the ending, in the wording of `variant`.
     pub(super) fn ending(&self, variant: usize) -> String {
         let Self { topic, name, adjective, feeling, things, .. } = self;
         let Topic { animal, animals, verb, verbs, place, .. } = topic;
@@ -130,13 +130,13 @@ impl Plan {
         }
     }
 
-    /// Which wording the story's own ending has.
+    /// Returns the wording of the story's own ending.
     pub(super) fn ending_variant(&self) -> usize {
         self.variants[5]
     }
 }
 
-/// A word with its indefinite article.
+/// Returns a word with its indefinite article.
 pub(super) fn with_article(word: &str) -> String {
     let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {word}", if vowel { "an" } else { "a" })

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, Items, Sound, Source, SourceError, UnitFile, UnitFiles, train};
 
-/// Audio files, one utterance each. Ids are paths below the folder unless the plan gives others.
+/// Audio files, one utterance each. Ids are the paths below the folder, unless the plan gives others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Folder {
-    /// The split of every row that the plan gives no other.
+    /// The split of every row for which the plan gives no other.
     #[serde(default = "train")]
     pub split: String,
 }
@@ -23,7 +23,7 @@ impl Source for Folder {
 fn item(file: UnitFile, split: &str) -> Item {
     let UnitFile { entry, path } = file;
     let split = entry.split.unwrap_or_else(|| split.to_owned());
-    // With its ending: `a.wav` and `a.mp3` are two recordings.
+    // Keep the ending: `a.wav` and `a.mp3` are two recordings.
     let id = entry.id.unwrap_or_else(|| entry.name.clone());
     let span = (entry.start.is_some() || entry.end.is_some())
         .then(|| (entry.start.unwrap_or(0.0), entry.end));

@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 use super::{Engine, Item, Items, Sound, Source, SourceError, UnitFiles};
 use crate::grammar::{self, Part};
 
-/// The demo's texts, spoken.
+/// The demo's texts, synthesised to speech.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grammar {
-    /// Which texts.
+    /// The part of the texts.
     pub part: Part,
     /// The seed of the texts.
     #[serde(default)]
     pub seed: u64,
-    /// The voice, as the speech program names it.
+    /// The voice, by the speech program's name for it.
     #[serde(default = "english")]
     pub voice: String,
-    /// Words per minute, where the program takes it.
+    /// Words per minute, if the program supports it.
     #[serde(default)]
     pub rate_wpm: Option<u32>,
-    /// The program that speaks.
+    /// The engine that speaks.
     #[serde(default)]
     pub engine: Engine,
 }

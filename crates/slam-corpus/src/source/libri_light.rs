@@ -1,5 +1,5 @@
-//! Libri-Light: `size/speaker/book/recording.flac` with `recording.json`, whose `voice_activity` lists where
-//! there is speech.
+//! Libri-Light: `size/speaker/book/recording.flac` with `recording.json`, whose `voice_activity` lists
+//! where there is speech.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,12 +11,12 @@ use slam_dataset::Key;
 
 use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
 
-/// Libri-Light (Kahn et al. 2020). Recordings are cut by its own voice activity lists. A share of the books is
-/// validation: a book is in it or not by a hash of speaker and book, whatever else there is.
+/// Libri-Light (Kahn et al. 2020). Its own voice activity lists decide where recordings are cut. A share of
+/// the books is validation. A hash of speaker and book alone decides whether a book is in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LibriLight {
-    /// The share of the books that are held out for validation, in percent.
+    /// The share of the books to hold out for validation, in percent.
     #[serde(default = "one")]
     pub validation_percent: f64,
 }
@@ -25,7 +25,7 @@ fn one() -> f64 {
     1.0
 }
 
-/// The part of a recording's description that is read.
+/// The part of a recording's description that we read.
 #[derive(Deserialize)]
 struct Description {
     #[serde(default)]
@@ -73,7 +73,7 @@ fn item(file: &UnitFile, list: Option<&UnitFile>, percent: f64) -> Result<Item, 
         ));
     };
     let activity = match list {
-        // Without its list, the recording is cut by the voice activity that is heard.
+        // Without its list, the recording is cut by the voice activity that we detect.
         None => Activity::Detect,
         Some(list) => {
             let refuse = |e: String| {
@@ -90,7 +90,7 @@ fn item(file: &UnitFile, list: Option<&UnitFile>, percent: f64) -> Result<Item, 
         }
     };
     let split = if held_out(speaker, book, percent) { "validation" } else { "train" };
-    // Books of the three sizes have other names, but a file name may occur in two books.
+    // Books of the three sizes have different names, but a file name may occur in two books.
     let id = without_ending(name);
     Ok(Item {
         speaker: Some(speaker.to_owned()),
@@ -99,7 +99,7 @@ fn item(file: &UnitFile, list: Option<&UnitFile>, percent: f64) -> Result<Item, 
     })
 }
 
-/// Whether a book is held out: its hash is among the lowest `percent` of all hashes.
+/// Returns whether a book is held out: whether its hash is in the lowest `percent` of all hashes.
 fn held_out(speaker: &str, book: &str, percent: f64) -> bool {
     let hash = Key::of_bytes(format!("{speaker}-{book}").as_bytes());
     let place = u64::from_str_radix(&hash.as_str()[..13], 16).unwrap_or(0);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
 
-/// LibriSpeech (Panayotov et al. 2015). The `dev` parts are validation, `test` parts test.
+/// LibriSpeech (Panayotov et al. 2015). The `dev` parts are validation. The `test` parts are test.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LibriSpeech {}

@@ -1,5 +1,5 @@
-//! Parquet files with an `Audio` column, as Hugging Face `datasets` writes them: sTinyStories and most of the
-//! hub's speech sets.
+//! Parquet files with an `Audio` column, as Hugging Face `datasets` writes them. sTinyStories and most of
+//! the hub's speech sets have this form.
 
 mod columns;
 mod rows;
@@ -18,16 +18,17 @@ pub struct AudioParquet {
     /// The column of the recordings: a struct of `bytes` and `path`, or bytes.
     #[serde(default = "audio")]
     pub audio: String,
-    /// The column of the ids; where absent, ids are made of the file's name and the row.
+    /// The column of the ids. Without it, ids are made from the file's name and the row.
     #[serde(default)]
     pub id: Option<String>,
-    /// The column of what is said; `text` where there is one.
+    /// The column of the text. The default is `text`, if that column exists.
     #[serde(default)]
     pub text: Option<String>,
-    /// The column of words and their times, a list of structs; `aligned_text` where there is one.
+    /// The column of words and their times, a list of structs. The default is `aligned_text`, if that
+    /// column exists.
     #[serde(default)]
     pub words: Option<String>,
-    /// The column of who speaks; `speaker` where there is one.
+    /// The column of the speaker. The default is `speaker`, if that column exists.
     #[serde(default)]
     pub speaker: Option<String>,
     /// The split of every row.
@@ -39,7 +40,7 @@ fn audio() -> String {
     "audio".to_owned()
 }
 
-/// The columns to read of one file.
+/// The columns to read from one file.
 struct Chosen {
     audio: String,
     id: Option<String>,
@@ -119,7 +120,7 @@ impl Source for AudioParquet {
     }
 }
 
-/// A row's recording; rows that only name a file are refused.
+/// Returns a row's recording. Rows that only name a file are refused.
 pub(super) fn bytes(audio: Option<Audio>, id: &str, origin: &str) -> Result<Vec<u8>, Refused> {
     match audio {
         Some(Audio::Bytes(bytes)) => Ok(bytes),

@@ -1,4 +1,4 @@
-//! What speaks: the project's own program, any command, or a server with OpenAI's speech API.
+//! Speech engines: the project's own program, any command, or a server with OpenAI's speech API.
 
 mod openai;
 
@@ -14,32 +14,32 @@ pub use openai::OpenAi;
 
 /// The environment variable that names the program `slam-speak`.
 pub const TTS_COMMAND: &str = "SLAM_SPEAK";
-/// The length that announces a message in place of a WAV file.
+/// This length announces a message instead of a WAV file.
 const FAILED: u32 = u32::MAX;
-/// No utterance's WAV file is longer (about 25 minutes).
+/// The longest WAV file of an utterance, in bytes (about 25 minutes).
 const MAX_WAV_BYTES: u32 = 64 << 20;
 
-/// What speaks. It is a parameter of the shard: another engine, another sound.
+/// A speech engine. It is a parameter of the shard: another engine makes another sound.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// The project's own program, one process for many lines.
+    /// The project's own program. One process handles many lines.
     #[default]
     SlamSpeak,
-    /// Any command, run by `sh -c`, one process a line: text on stdin, a WAV (or other audio) file on stdout.
-    /// `{voice}`, `{text}` and `{out}` in it become, as one word each, the voice, the text, and the file to
-    /// write where the program writes to no stdout. `espeak-ng -v {voice} --stdout`,
-    /// `piper -m {voice}.onnx -f {out}`.
+    /// Any command, run by `sh -c`, one process per line: text on stdin, a WAV (or other audio) file on
+    /// stdout. `{voice}`, `{text}` and `{out}` in the command are replaced, each as one word, by the voice,
+    /// the text, and the path of the output file for programs that do not write to stdout. Examples:
+    /// `espeak-ng -v {voice} --stdout`, `piper -m {voice}.onnx -f {out}`.
     Command(String),
     /// A server.
     #[serde(rename = "openai")]
     OpenAi(OpenAi),
 }
 
-/// A speech program or server that does not speak.
+/// The reasons why a speech program or server gives no sound.
 #[derive(Debug, thiserror::Error)]
 pub enum SpeechError {
-    /// It cannot be started.
+    /// The program cannot be started.
     #[error(
         "failed to start the speech program '{program}': {source}; set {TTS_COMMAND} to the program slam-speak, \
          or name another with --tts-command"
@@ -47,10 +47,10 @@ pub enum SpeechError {
     Start {
         /// The program.
         program: String,
-        /// Why.
+        /// Why it cannot be started.
         source: io::Error,
     },
-    /// It ended, or broke the protocol.
+    /// The program ended, or broke the protocol.
     #[error("the speech program '{program}' failed: {message}")]
     Failed {
         /// The program.
@@ -61,24 +61,25 @@ pub enum SpeechError {
     /// The server does not answer, or refuses all requests.
     #[error("the speech server {url}: {message}")]
     Server {
-        /// Where it was asked.
+        /// The address that was asked.
         url: String,
         /// What happened, and what to do.
         message: String,
     },
-    /// It does not speak this text.
+    /// The engine cannot speak this text.
     #[error("the text cannot be spoken: {0}")]
     Text(String),
 }
 
 impl SpeechError {
-    /// Whether no other text would fare better.
+    /// Returns whether every other text would fail too.
     pub fn concerns_all(&self) -> bool {
         !matches!(self, Self::Text(_))
     }
 }
 
-/// An engine at work. The project's own program is started when first used and kept for all lines of a shard.
+/// A running engine. The project's own program is started when it is first used, and kept for all lines of
+/// a shard.
 pub struct Speaker {
     engine: Engine,
     rate_wpm: Option<u32>,
@@ -93,15 +94,15 @@ struct Process {
 }
 
 impl Speaker {
-    /// A speaker that is not yet started.
+    /// Makes a speaker. It does not start the engine yet.
     pub fn new(engine: Engine, rate_wpm: Option<u32>) -> Self {
         Self { engine, rate_wpm, process: Mutex::new(None), agent: openai::agent() }
     }
 
-    /// An audio file of a text.
+    /// Returns an audio file of a text.
     ///
     /// # Errors
-    /// If the program cannot be started, ends, or refuses the text; likewise a server.
+    /// Fails if the program cannot be started, ends, or refuses the text. The same holds for a server.
     pub fn speak(&self, text: &str, voice: &str) -> Result<Vec<u8>, SpeechError> {
         match &self.engine {
             Engine::Command(command) => run_command(command, text, voice),
@@ -113,7 +114,7 @@ impl Speaker {
                     serde_json::json!({"text": text, "voice": voice, "rate_wpm": self.rate_wpm});
                 let result = ask(&mut process, &program, &request.to_string());
                 if matches!(result, Err(SpeechError::Failed { .. })) {
-                    // A broken conversation is not continued; the next line starts a new process.
+                    // After a broken conversation, the next line starts a new process.
                     *process = None;
                 }
                 result
@@ -151,7 +152,7 @@ fn ask(
     process.bytes(length).map_err(broken)
 }
 
-/// A text as one word of a shell's line.
+/// Quotes a text as one word of a shell command.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -160,7 +161,7 @@ fn run_command(template: &str, text: &str, voice: &str) -> Result<Vec<u8>, Speec
     let start = |source| SpeechError::Start { program: template.to_owned(), source };
     let folder = template.contains("{out}").then(tempfile::tempdir).transpose().map_err(start)?;
     let file = folder.as_ref().map(|folder| folder.path().join("speech.wav"));
-    // One pass, so that a brace in a text is not taken for a place.
+    // Replace in one pass, so that a brace in a text is not taken for a placeholder.
     let mut command = String::new();
     let mut rest = template;
     while let Some(at) = rest.find('{') {
@@ -185,14 +186,14 @@ fn run_command(template: &str, text: &str, voice: &str) -> Result<Vec<u8>, Speec
         .spawn()
         .map_err(start)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not read its input may close it early; its answer decides.
+        // A program that does not read its input may close it early. Only its output decides.
         let _ = writeln!(stdin, "{text}");
     }
     let out = child.wait_with_output().map_err(start)?;
     let stderr = String::from_utf8_lossy(&out.stderr);
     let message = format!("'{template}': {}: {}", out.status, stderr.trim());
     match out.status.code() {
-        // The shell's own: no such program, or none that can be run.
+        // These are the shell's codes: no such program, or a program that cannot be run.
         Some(126 | 127) => Err(start(io::Error::new(io::ErrorKind::NotFound, message))),
         Some(0) => {
             let audio = match &file {

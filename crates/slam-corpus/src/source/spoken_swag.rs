@@ -1,4 +1,4 @@
-//! SpokenSwag (slprl/SpokenSwag): pairs of preferences, three recordings a row.
+//! SpokenSwag (slprl/SpokenSwag): preference pairs, three recordings per row.
 
 use serde::{Deserialize, Serialize};
 use slam_dataset::SegmentKey;
@@ -7,16 +7,17 @@ use slam_dataset::key::Segment;
 use super::parquet::{bytes, read};
 use super::{Item, Items, Sound, Source, SourceError, UnitFiles};
 
-/// The columns of a segment's recording; its text is `<column>_text`.
+/// The columns of a segment's recording. Its text is in `<column>_text`.
 pub(super) const SEGMENTS: [(Segment, &str); 3] =
     [(Segment::Prompt, "prompt"), (Segment::Chosen, "chosen"), (Segment::Rejected, "rejected")];
 
 /// SpokenSwag's Parquet files: `speaker`, and `prompt`, `chosen` and `rejected` with the `_text` of each. A
-/// row gives three utterances whose ids are [`SegmentKey`]s of one pair, `<file>/<row>`.
+/// row gives three utterances. Their ids are [`SegmentKey`]s of one pair, `<file>/<row>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpokenSwag {
-    /// The split of every row; where absent, what the file's name begins with (`train-00000-of-00058`).
+    /// The split of every row. Without it, the split is the beginning of the file's name
+    /// (`train-00000-of-00058`).
     #[serde(default)]
     pub split: Option<String>,
 }
@@ -73,7 +74,7 @@ pub(super) fn text_column(segment: &str) -> String {
     format!("{segment}_text")
 }
 
-/// `train` of `data/train-00000-of-00058.parquet`.
+/// Returns `train` for `data/train-00000-of-00058.parquet`.
 fn split_of(name: &str) -> &str {
     let file = name.rsplit('/').next().unwrap_or(name);
     ["train", "validation", "test"].into_iter().find(|s| file.starts_with(s)).unwrap_or("train")

@@ -1,5 +1,6 @@
-//! SWAG and HellaSwag as they are published: situations with a right ending and wrong ones, as text. Each row
-//! is spoken as a preference pair: text → speech → pairs (Maimon et al. 2025, section 3.4, for SWAG).
+//! SWAG and HellaSwag in their published form: situations with one correct ending and several incorrect
+//! ones, as text. Each row is spoken as a preference pair: text → speech → pairs (Maimon et al. 2025,
+//! section 3.4, for SWAG).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,13 +12,14 @@ use slam_dataset::rng::Rng;
 
 use super::{Engine, Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
 
-/// SWAG's own CSV (`train.csv`: Zellers et al. 2018): the first sentence is the prompt, the beginning of the
-/// second with the right ending is chosen, with a wrong one rejected.
+/// SWAG's own CSV (`train.csv`: Zellers et al. 2018). The first sentence is the prompt. The beginning of
+/// the second sentence with the correct ending is the chosen continuation; with an incorrect ending, it is
+/// the rejected one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Swag {
-    /// The values of `gold-source` that are taken: `gold` endings are what happened, `gen` ones are made up.
-    /// Empty for all.
+    /// The values of `gold-source` to take: `gold` endings really happened, `gen` endings are made up.
+    /// Empty takes all.
     pub gold_sources: Vec<String>,
     /// How the pairs are drawn and spoken.
     #[serde(flatten)]
@@ -25,14 +27,14 @@ pub struct Swag {
 }
 
 impl Default for Swag {
-    /// Those that happened, as the recipe has it.
+    /// Takes the endings that really happened, as the recipe does.
     fn default() -> Self {
         Self { gold_sources: vec!["gold".into()], speech: PairSpeech::default() }
     }
 }
 
-/// HellaSwag's JSON lines (`hellaswag_train.jsonl`: Zellers et al. 2019): `ctx_a` is the prompt, `ctx_b` with
-/// an ending the continuation.
+/// HellaSwag's JSON lines (`hellaswag_train.jsonl`: Zellers et al. 2019): `ctx_a` is the prompt, `ctx_b`
+/// with an ending is the continuation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HellaSwag {
@@ -45,15 +47,15 @@ pub struct HellaSwag {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PairSpeech {
-    /// The seed of the wrong endings and the voices.
+    /// The seed of the incorrect endings and the voices.
     pub seed: u64,
-    /// The voices, as the engine names them.
+    /// The voices, by the engine's names for them.
     pub voices: Vec<String>,
-    /// In how many of them each pair is spoken, each time with another draw of the wrong ending.
+    /// The number of voices that speak each pair. Each voice draws its own incorrect ending.
     pub voices_per_pair: usize,
-    /// Words per minute, where the program takes it.
+    /// Words per minute, if the program supports it.
     pub rate_wpm: Option<u32>,
-    /// What speaks.
+    /// The engine that speaks.
     pub engine: Engine,
     /// The split of every row.
     pub split: String,
@@ -72,13 +74,13 @@ impl Default for PairSpeech {
     }
 }
 
-/// A row that has been read.
+/// A row that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Situation {
-    /// Its number in the file, from 0.
+    /// The row's number in the file, from 0.
     row: usize,
     prompt: String,
-    /// What stands before each ending.
+    /// The text before each ending.
     beginning: String,
     endings: Vec<String>,
     right: usize,
@@ -105,7 +107,7 @@ impl Source for HellaSwag {
     }
 }
 
-/// A row, or why it is none.
+/// A row, or the reason why it gives none.
 type Rows = Vec<Result<Situation, Refused>>;
 
 impl PairSpeech {
@@ -140,7 +142,7 @@ impl PairSpeech {
         Ok(Items::of(items))
     }
 
-    /// The three utterances of a row, in each of its voices.
+    /// Returns the three utterances of a row, in each of its voices.
     fn pairs(&self, stem: &str, name: &str, s: &Situation) -> impl Iterator<Item = Item> {
         let mut rng = Rng::derive(self.seed, &[s.row as u64]);
         let mut voices = self.voices.clone();
@@ -148,7 +150,7 @@ impl PairSpeech {
         voices.truncate(self.voices_per_pair);
         let mut items = Vec::new();
         for voice in voices {
-            // A wrong ending is one of the others.
+            // The incorrect ending is one of the other endings.
             let wrong = (s.right + 1 + rng.below(s.endings.len() - 1)) % s.endings.len();
             let continuation = |ending: usize| join(&s.beginning, &s.endings[ending]);
             let pair = if self.voices_per_pair == 1 {
@@ -182,7 +184,7 @@ fn join(first: &str, second: &str) -> String {
 const SWAG_COLUMNS: [&str; 8] =
     ["sent1", "sent2", "gold-source", "ending0", "ending1", "ending2", "ending3", "label"];
 
-/// Rows of SWAG's CSV whose `gold-source` is one of the wanted.
+/// Returns the rows of SWAG's CSV whose `gold-source` is wanted.
 fn read_swag(file: &UnitFile, gold_sources: &[String]) -> Result<Rows, SourceError> {
     let columns = |message: String| SourceError::Columns { path: file.path.clone(), message };
     let mut reader = csv::ReaderBuilder::new()
@@ -233,7 +235,7 @@ struct HellaSwagLine {
     label: Option<serde_json::Value>,
 }
 
-/// Rows of HellaSwag's JSON lines.
+/// Returns the rows of HellaSwag's JSON lines.
 fn read_hella_swag(file: &UnitFile) -> Result<Rows, SourceError> {
     let error = |source| SourceError::Read { path: file.path.clone(), source };
     let reader = BufReader::new(File::open(&file.path).map_err(error)?);
@@ -282,8 +284,8 @@ fn situation(
     Ok(Situation { row, prompt, beginning, endings, right })
 }
 
-/// A text of WikiHow without its mark-up: `[header]`, `[step]` and so on are not spoken, a title ends as a
-/// sentence does.
+/// Removes the mark-up from a text of WikiHow: `[header]`, `[step]` and so on are not spoken. A title ends
+/// like a sentence.
 fn without_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

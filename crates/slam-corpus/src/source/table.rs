@@ -6,18 +6,18 @@ use std::io::{BufRead, BufReader};
 
 use super::{Refused, SourceError, UnitFile};
 
-/// A row by the names of its columns; empty fields are absent.
+/// A row, keyed by the names of its columns. Empty fields are absent.
 pub(super) type Row = BTreeMap<String, String>;
 
 /// A table in memory.
 pub(super) struct TextTable {
     /// The names of its columns.
     pub(super) columns: Vec<String>,
-    /// Its rows, or what is wrong with one.
+    /// Its rows. A bad row gives what is wrong with it.
     pub(super) rows: Vec<Result<Row, Refused>>,
 }
 
-/// Whether a file is a table of text, by its name.
+/// Returns whether a file is a table of text, judged by its name.
 pub(super) fn is_text(name: &str) -> bool {
     ["tsv", "csv", "jsonl"].contains(&extension(name))
 }
@@ -27,7 +27,7 @@ fn extension(name: &str) -> &str {
 }
 
 impl TextTable {
-    /// Reads a table; the first line of a TSV or CSV file names its columns.
+    /// Reads a table. The first line of a TSV or CSV file names its columns.
     pub(super) fn read(file: &UnitFile) -> Result<Self, SourceError> {
         let error = |source| SourceError::Read { path: file.path.clone(), source };
         let reader = BufReader::new(File::open(&file.path).map_err(error)?);
@@ -47,7 +47,7 @@ fn separated(
     let name = &file.entry.name;
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
-        // A quotation mark in a TSV file is one of the text.
+        // A quotation mark in a TSV file is part of the text.
         .quoting(delimiter == b',')
         .from_reader(reader);
     let columns: Vec<String> = reader

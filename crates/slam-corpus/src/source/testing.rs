@@ -1,4 +1,4 @@
-//! What the tests of sources share: a small tree on disk, taken through the ingest stage.
+//! Helpers that the tests of sources share: a small tree on disk, and a run of the ingest stage on it.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -22,13 +22,13 @@ use slam_dataset::{Context, Key, Outcome, ShardName, WorkUnit, shard, stage};
 
 use crate::ingest::{IngestError, ingest};
 
-/// A FLAC file of 16 kHz whose samples are `level`.
+/// Makes a FLAC file of 16 kHz whose samples are `level`.
 pub(crate) fn tone(level: i16, samples: usize) -> Vec<u8> {
     let wave: Vec<i16> = (0..samples).map(|i| level.wrapping_mul((i % 7) as i16)).collect();
     flac::encode(&wave, slam_audio::RATE_HZ)
 }
 
-/// A WAV file as speech programs write them.
+/// Makes a WAV file in the form that speech programs write.
 pub(crate) fn wav(rate_hz: u32, samples: &[i16]) -> Vec<u8> {
     let data = (samples.len() * 2) as u32;
     let mut out = b"RIFF".to_vec();
@@ -49,7 +49,7 @@ pub(crate) fn write(root: &Path, name: &str, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Takes files of a tree through the ingest stage.
+/// Runs the ingest stage on files of a tree.
 pub(crate) fn try_run(
     root: &Path,
     mut params: Value,
@@ -81,22 +81,22 @@ pub(crate) fn try_run(
     Ok((shard::read(&out).unwrap(), outcome))
 }
 
-/// As [`try_run`], of what must work.
+/// Like [`try_run`], but the run must succeed.
 pub(crate) fn run(root: &Path, params: Value, files: &[&str]) -> (Vec<Utterance>, Outcome) {
     try_run(root, params, files).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Ids of rows.
+/// Returns the ids of rows.
 pub(crate) fn ids(rows: &[Utterance]) -> Vec<&str> {
     rows.iter().map(|r| r.id.as_str()).collect()
 }
 
-/// A column of text.
+/// Makes a column of text.
 pub(crate) fn text(values: &[Option<&str>]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-/// A column as `datasets` writes `Audio`: a struct of bytes and path.
+/// Makes a column in the form of `Audio` in `datasets`: a struct of bytes and path.
 pub(crate) fn audio(values: &[Option<&[u8]>]) -> ArrayRef {
     let fields = Fields::from(vec![
         Field::new("bytes", DataType::Binary, true),
@@ -108,7 +108,7 @@ pub(crate) fn audio(values: &[Option<&[u8]>]) -> ArrayRef {
     Arc::new(StructArray::new(fields, columns, None))
 }
 
-/// A column as sTinyStories' `aligned_text`: a list of structs of f64 times and words.
+/// Makes a column in the form of sTinyStories' `aligned_text`: a list of structs of f64 times and words.
 pub(crate) fn aligned(values: &[&[(&str, f64, f64)]]) -> ArrayRef {
     let fields = Fields::from(vec![
         Field::new("end_time", DataType::Float64, true),

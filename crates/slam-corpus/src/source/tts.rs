@@ -1,4 +1,4 @@
-//! Texts of a table, spoken: text → speech.
+//! The texts of a table, synthesised to speech.
 
 use std::sync::Arc;
 
@@ -9,24 +9,25 @@ use super::spoken_swag::{SEGMENTS, text_column};
 use super::table::{TextTable, is_text};
 use super::{Engine, Item, Items, Refused, Sound, Source, SourceError, UnitFiles, parquet, train};
 
-/// Texts of TSV, CSV, JSON-lines or Parquet tables, spoken by a program or a server.
+/// The texts of TSV, CSV, JSON-lines or Parquet tables, spoken by a program or a server.
 ///
-/// A row with the column `text` gives one utterance; a row with `prompt_text`, `chosen_text` and
-/// `rejected_text` gives the three of a preference pair, in one voice. The columns `id`, `voice` (or
-/// `speaker`) and `split` are read where there are any.
+/// A row with the column `text` gives one utterance. A row with `prompt_text`, `chosen_text` and
+/// `rejected_text` gives the three utterances of a preference pair, in one voice. The columns `id`, `voice`
+/// (or `speaker`) and `split` are read if they exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tts {
     /// The column of the text.
     #[serde(default = "text")]
     pub text: String,
-    /// The voices, as the engine names them. A row that names none gets one by a hash of its id.
+    /// The voices, by the engine's names for them. A hash of the row's id chooses the voice of a row that
+    /// names none.
     #[serde(default = "english")]
     pub voices: Vec<String>,
-    /// What speaks.
+    /// The engine that speaks.
     #[serde(default)]
     pub engine: Engine,
-    /// Words per minute, where the program takes it.
+    /// Words per minute, if the program supports it.
     #[serde(default)]
     pub rate_wpm: Option<u32>,
     /// The split of rows that name none.
@@ -113,7 +114,7 @@ impl Source for Tts {
     }
 }
 
-/// The columns of a row's texts, each with the segment of a pair that it is.
+/// The columns of a row's texts, each with its segment of a pair.
 #[derive(Clone)]
 struct Columns(Arc<[(Option<slam_dataset::key::Segment>, String)]>);
 
@@ -142,7 +143,7 @@ impl Tts {
         )
     }
 
-    /// The utterances of one row.
+    /// Returns the utterances of one row.
     fn row(
         &self,
         columns: &Columns,
@@ -171,7 +172,7 @@ impl Tts {
         columns.iter().map(item).collect()
     }
 
-    /// A voice for a row that names none.
+    /// Returns a voice for a row that names none.
     fn voice(&self, id: &str) -> String {
         let hash = u64::from_str_radix(&Key::of_bytes(id.as_bytes()).as_str()[..15], 16);
         let i = hash.unwrap_or(0) % self.voices.len().max(1) as u64;
@@ -179,7 +180,7 @@ impl Tts {
     }
 }
 
-/// The i-th of n equal parts of some rows: the first and the one after the last.
+/// Returns the i-th of n equal parts of some rows: the first row and the row after the last.
 fn part(rows: usize, part: Option<(u64, u64)>) -> (usize, usize) {
     let (i, n) = part.unwrap_or((0, 1));
     let at = |i: u64| (rows as u128 * u128::from(i) / u128::from(n.max(1))) as usize;

@@ -5,14 +5,14 @@ use slam_dataset::arrow::compute::cast;
 use slam_dataset::arrow::datatypes::DataType;
 use slam_dataset::schema::Word;
 
-/// Some rows of a file, and which.
+/// A batch of a file's rows, and their position in the file.
 pub(in crate::source) struct Batch {
     rows: RecordBatch,
-    /// The file's name without its ending, for ids.
+    /// The file's name without its ending. Ids use it.
     stem: String,
     /// The file's name.
     name: String,
-    /// The first row's number in the file.
+    /// The number of the first row in the file.
     first: u64,
 }
 
@@ -20,11 +20,11 @@ pub(in crate::source) struct Batch {
 pub(in crate::source) enum Audio {
     /// A whole audio file.
     Bytes(Vec<u8>),
-    /// The name of one.
+    /// The name of an audio file.
     Path(String),
 }
 
-/// Names of the fields of a word and its times: sTinyStories', and ours.
+/// The names of the fields of a word and its times: sTinyStories' and ours.
 const WORD_FIELDS: [[&str; 3]; 2] = [["word", "start_time", "end_time"], ["word", "start", "end"]];
 
 impl Batch {
@@ -36,17 +36,17 @@ impl Batch {
         self.rows.num_rows()
     }
 
-    /// A row's id, where the table has none: file and row.
+    /// Returns a row's id if the table has none: file and row.
     pub(in crate::source) fn id(&self, i: usize) -> String {
         format!("{}/{:07}", self.stem, self.first + i as u64)
     }
 
-    /// The file.
+    /// Returns the file's name.
     pub(in crate::source) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where a row comes from.
+    /// Returns where a row comes from.
     pub(in crate::source) fn origin(&self, i: usize) -> String {
         format!("{} row {}", self.name, self.first + i as u64)
     }
@@ -55,12 +55,12 @@ impl Batch {
         self.rows.column_by_name(name).ok_or_else(|| format!("there is no column '{name}'"))
     }
 
-    /// A column of text, or of numbers as text.
+    /// Reads a column of text, or of numbers as text.
     pub(in crate::source) fn strings(&self, name: &str) -> Result<Vec<Option<String>>, String> {
         strings(self.column(name)?, name)
     }
 
-    /// A column of recordings.
+    /// Reads a column of recordings.
     pub(in crate::source) fn audio(&self, name: &str) -> Result<Vec<Option<Audio>>, String> {
         let column = self.column(name)?;
         let Some(audio) = column.as_struct_opt() else {
@@ -80,7 +80,7 @@ impl Batch {
         Ok(bytes.into_iter().zip(paths).map(of).collect())
     }
 
-    /// A column of words and their times in seconds. Words without times are left out.
+    /// Reads a column of words and their times in seconds. Words without times are left out.
     pub(in crate::source) fn words(&self, name: &str) -> Result<Vec<Option<Vec<Word>>>, String> {
         let wrong = || format!("column '{name}' is no list of structs of word and times");
         let lists = self.column(name)?.as_list_opt::<i32>().ok_or_else(wrong)?;

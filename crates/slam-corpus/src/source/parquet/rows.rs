@@ -9,7 +9,7 @@ use slam_dataset::shard::batches::{self, Batches};
 use super::Batch;
 use crate::source::{Item, Items, Refused, SourceError, UnitFile, UnitFiles};
 
-/// Rows in memory at once: a row of audio is a megabyte or two.
+/// The number of rows in memory at once. A row of audio is a megabyte or two.
 const BATCH_ROWS: usize = 16;
 
 /// A Parquet file's columns.
@@ -23,7 +23,7 @@ impl Table {
         self.schema.field_with_name(column).is_ok()
     }
 
-    /// An error that says what columns there are if `column` is not one of them.
+    /// Fails if `column` is not one of the columns. The error lists the columns.
     pub(in crate::source) fn need(&self, column: &str) -> Result<(), SourceError> {
         if self.has(column) {
             return Ok(());
@@ -36,13 +36,13 @@ impl Table {
     }
 }
 
-/// Items of a batch of rows; the error says what is wrong with a column.
+/// Converts a batch of rows to items. The error says what is wrong with a column.
 type Convert<C> = dyn Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, String> + Send;
 
-/// The rows of a unit's files as items.
+/// Reads the rows of a unit's files as items.
 ///
-/// `choose` names the columns to read of a file, and anything that `convert` wants to know of it. A file that
-/// is not Parquet, or broken from some row on, is refused; the others are read.
+/// `choose` names the columns to read from a file, and anything else that `convert` needs to know about it.
+/// A file that is not Parquet, or that is broken from some row on, is refused. The other files are read.
 pub(in crate::source) fn read<C: Send + 'static>(
     unit: UnitFiles,
     choose: impl Fn(&Table) -> Result<(Vec<String>, C), SourceError>,
@@ -71,9 +71,9 @@ pub(in crate::source) fn read<C: Send + 'static>(
 struct Opened<C> {
     name: String,
     reader: Batches,
-    /// The next batch's first row in the file.
+    /// The row in the file where the next batch begins.
     row: u64,
-    /// Rows of this unit's part.
+    /// The number of rows of this unit's part.
     rows: u64,
     chosen: C,
 }
@@ -122,7 +122,7 @@ struct Stream<C> {
 }
 
 impl<C> Stream<C> {
-    /// What comes next of a file; `None` at its end.
+    /// Returns the next items of a file; `None` at its end.
     fn fill(&mut self, mut file: Opened<C>) -> Option<Vec<Result<Item, Refused>>> {
         let refuse = |row: u64, error: String| {
             let origin = format!("{} from row {row}", file.name);
@@ -130,7 +130,7 @@ impl<C> Stream<C> {
         };
         let rows = match file.reader.next()? {
             Ok(rows) => rows,
-            // What comes behind a broken page cannot be found.
+            // Rows after a broken page cannot be found.
             Err(e) => return refuse(file.row, format!("the file is broken: {e}; fetch it again")),
         };
         let batch = Batch::new(rows, stem(&file.name).to_owned(), file.name.clone(), file.row);
@@ -145,7 +145,7 @@ impl<C> Stream<C> {
     }
 }
 
-/// A relative path without its ending.
+/// Returns a relative path without its ending.
 fn stem(name: &str) -> &str {
     name.strip_suffix(".parquet").unwrap_or(name)
 }

@@ -1,5 +1,5 @@
-//! A client of OpenAI's speech API, which Kokoro's and other local servers speak too:
-//! `POST /v1/audio/speech` with `model`, `input`, `voice` and `response_format`, answered by an audio file.
+//! A client of OpenAI's speech API: `POST /v1/audio/speech` with `model`, `input`, `voice` and
+//! `response_format`, answered by an audio file. Kokoro's server and other local servers use the same API.
 
 use std::env;
 use std::thread;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{MAX_WAV_BYTES, SpeechError};
 
-/// Waits between tries.
+/// The waits between tries.
 const WAITS: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(500),
@@ -22,36 +22,36 @@ const WAITS: [Duration; 4] = [
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAi {
-    /// Its address without the path, e.g. `http://localhost:8880`; where absent, `SLAM_TTS_URL` names it, so
-    /// that a worker elsewhere may have a server of its own.
+    /// The server's address without the path, e.g. `http://localhost:8880`. Without it, `SLAM_TTS_URL`
+    /// gives the address, so that a worker on another machine may use its own server.
     #[serde(default)]
     pub url: Option<String>,
-    /// The model, as the server names it.
+    /// The model, by the server's name for it.
     pub model: String,
-    /// Speed, where 1 is the voice's own.
+    /// The speed; 1 is the voice's own speed.
     #[serde(default)]
     pub speed: Option<f32>,
 }
 
-/// The environment variable that names a server.
+/// The environment variable that gives the address of a server.
 const URL: &str = "SLAM_TTS_URL";
-/// The environment variable that holds the key of a server that asks for one.
+/// The environment variable that holds the key of a server that requires one.
 const API_KEY: &str = "OPENAI_API_KEY";
 
 pub(super) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(10)))
-        // A slow server on a CPU speaks a long text for minutes.
+        // A slow server on a CPU needs minutes for a long text.
         .timeout_global(Some(Duration::from_mins(10)))
         .build()
         .new_agent()
 }
 
-/// What one try gave.
+/// The result of one try.
 enum Answer {
     Audio(Vec<u8>),
-    /// Worth another try.
+    /// Another try may succeed.
     Busy(String),
     Refused(SpeechError),
 }

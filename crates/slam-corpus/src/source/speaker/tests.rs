@@ -28,8 +28,8 @@ fn a_command_gets_voice_text_and_file_each_as_one_word() {
     assert_eq!(speaker("awk '{print $1}'").speak("one two", "en").unwrap(), b"one\n");
 }
 
-/// A server of OpenAI's speech API that answers with the given statuses, one a request, and sends the text
-/// back as its audio. Returns its address and the requests it got.
+/// Serves OpenAI's speech API. Answers with the given statuses, one per request, and returns the text as
+/// its audio. Returns the server's address and the requests that it received.
 fn server(statuses: &'static [u16]) -> (String, thread::JoinHandle<Vec<(String, Value)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Small files in exactly the published form, with everything that can be wrong with them.
+//! Small files in exactly the published form, with every possible error.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ fn swags_gold_rows_are_pairs_of_the_right_and_a_wrong_ending() {
     let errors: Vec<_> = refused.iter().map(|r| (r.origin.as_str(), r.error.as_str())).collect();
     assert_eq!(errors[0], ("train.csv row 3", "an ending is empty"));
     assert!(errors[1].1.contains("label is ''") && errors[2].1.contains("ending 4 of 4"));
-    // The short row is no gold row either.
+    // The short row is not a gold row either.
     assert_eq!(errors.len(), 3);
     let all = Swag { gold_sources: vec![], ..Default::default() };
     assert_eq!(items(&all, "train.csv", SWAG, None).0.len(), 9);

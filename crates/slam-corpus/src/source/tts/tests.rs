@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::source::testing::{ids, parquet, run, text, try_run, wav, write};
 
-/// A command that speaks every text as the same short sound, and says so where it is asked to.
+/// A command that speaks every text as the same short sound.
 fn engine(root: &std::path::Path) -> Value {
     write(root, "sound.wav", wav(22_050, &[500; 2205]));
     json!({"command": format!("cat >/dev/null; cat '{}'", root.join("sound.wav").display())})
