@@ -1,4 +1,4 @@
-"""Reads a folder of TensorBoard event files with the `tensorboard` package; prints {tag: [[step, value], ...]}."""
+"""Reads a folder of TensorBoard event files with the `tensorboard` package. Prints {tag: [[step, value], ...]}."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
-"""Reads a dataset's corpus and unit shards with the programs that people have; run by `readers.rs`.
+"""Reads a dataset's corpus and unit shards with widely used programs. `readers.rs` runs this script.
 
-Arguments: the dataset's folder, the folder of the recordings. Ends with an error where a reader sees anything else
-than the recordings.
+Arguments: the dataset's folder and the folder of the recordings. The script fails if a reader sees anything other than
+the recordings.
 """
 
 import importlib.util
