@@ -1,7 +1,7 @@
-"""The peer of `ingest.rs`: a loop with soundfile and soxr, one process, one file after the other.
+"""The peer of `ingest.rs`: a loop with soundfile and soxr that handles one file after the other in one process.
 
-`cargo xtask bench ingest` runs it: `--prepare` writes the recordings of both programs into SLAM_BENCH.
-Options are those of `ingest.rs`.
+`cargo xtask bench ingest` runs it. `--prepare` writes the recordings of both programs into SLAM_BENCH.
+The options are those of `ingest.rs`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SETS = {
 
 
 def voice(rate, seconds, seed):
-    """Something with the spectrum and the pauses of speech: harmonics under moving formants, and noise."""
+    """Returns a sound with the spectrum and the pauses of speech: harmonics under moving formants, and noise."""
     rng = np.random.default_rng(seed)
     t = np.arange(rate * seconds) / rate
     slow = lambda low, high, hz: low + (high - low) * (0.5 + 0.5 * np.interp(

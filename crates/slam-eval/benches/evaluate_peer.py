@@ -1,5 +1,5 @@
-"""The peer of `evaluate.rs`: the same number of sequences of the same lengths by transformers' Qwen2ForCausalLM,
-batched by length with padding, as many tokens at once.
+"""The peer of `evaluate.rs`: transformers' Qwen2ForCausalLM scores the same number of sequences of the same lengths,
+batched by length with padding, with as many tokens at once.
 
 python crates/slam-eval/benches/evaluate_peer.py [PAIRS]     (tests/requirements.txt installed)
 """

@@ -1,7 +1,7 @@
-"""Scores by the three conventions, computed with pandas alone: the judge of slam-eval's aggregates.
+"""Computes scores under the three conventions with pandas alone. The tests compare slam-eval's aggregates with them.
 
-Reads a scores shard and prints {convention: {suite: {group: mean}}} as JSON. Where the package
-zerospeech-benchmarks is installed, its own classes score the same pairs under "toolkit".
+Reads a scores shard and prints {convention: {suite: {group: mean}}} as JSON. If the package zerospeech-benchmarks is
+installed, its own classes score the same pairs under "toolkit".
 """
 
 import contextlib
@@ -57,10 +57,10 @@ def score(frame, convention, suite):
 
 
 def gold_and_submission(frame, folder, lexical):
-    """The suite in ZeroSpeech's layout: gold.csv, and lines "stem score" with higher the likelier."""
+    """Writes the suite in ZeroSpeech's layout: gold.csv, and lines "stem score". A higher score is more likely."""
     gold, lines = [], []
     for i, row in enumerate(frame.itertuples()):
-        # The toolkit joins sBLIMP's sides by their order: sort them alike.
+        # The toolkit joins sBLIMP's sides by their order, so sort both sides in the same way.
         for side, correct in (("positive", 1), ("negative", 0)):
             tokens = getattr(row, f"{side}_tokens")
             nll = getattr(row, f"{side}_nll") + getattr(row, f"{side}_eos_nll")
@@ -77,7 +77,7 @@ def gold_and_submission(frame, folder, lexical):
 
 
 def toolkit(frame, suite):
-    """The same by the toolkit's own classes."""
+    """Computes the same scores with the toolkit's own classes."""
     from zerospeech.generics import FileItem
     from zerospeech.tasks.lm import LexicalTask, SyntacticTask
 
@@ -102,12 +102,12 @@ def toolkit(frame, suite):
 
 
 def with_toolkit(frame):
-    """Imports the toolkit, which wants a folder of its own and, where that has no index or a young one, the network."""
+    """Imports the toolkit. It needs its own folder, and the network if that folder has no index or a young one."""
     with tempfile.TemporaryDirectory() as home, contextlib.redirect_stdout(sys.stderr):
         os.environ["APP_DIR"] = home
         index = Path(home) / "repo.json"
         index.write_text("{}")
-        # It asks for news of an index of the last week only.
+        # The toolkit asks for updates only if the index is from the last week.
         os.utime(index, (0, 0))
         return {suite: toolkit(part, suite) for suite, part in frame.groupby("suite")}
 

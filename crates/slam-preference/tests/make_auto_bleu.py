@@ -1,9 +1,9 @@
-"""Expected words and auto-BLEU-2 of texts, by nltk: writes fixtures/auto_bleu.json.
+"""Computes expected words and auto-BLEU-2 of texts with nltk, and writes fixtures/auto_bleu.json.
 
     python make_auto_bleu.py
 
-The word tokeniser is the class that nltk.word_tokenize calls on each sentence, given the whole text, as the
-recipe's reference filter does. It needs no downloaded model, unlike nltk's sentence splitter.
+The word tokeniser is the class that nltk.word_tokenize calls on each sentence. This script passes it the whole text, as
+the recipe's reference filter does. Unlike nltk's sentence splitter, it needs no downloaded model.
 """
 
 import json
