@@ -15,4 +15,4 @@ mod tokeniser;
 
 pub use prefetch::prefetch;
 pub use stages::{UnitsError, fit_kmeans, unitise};
-pub use tokeniser::{Checkpoint, Tokeniser, run_lengths};
+pub use tokeniser::{Checkpoint, Tokeniser, TokeniserError, run_lengths};

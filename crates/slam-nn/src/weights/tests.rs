@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use std::path::{Path, PathBuf};
 
 fn fixtures() -> PathBuf {
     std::env::var_os("SLAM_FIXTURES").map_or_else(
