@@ -63,7 +63,7 @@ pub(in crate::ops) unsafe fn product(
     threads: Threads,
 ) {
     let target = Target { data: Shared(dst), stride, into, factor };
-    // SAFETY: passed on.
+    // SAFETY: the caller vouches for the target.
     unsafe { blocked::product(Tiles::of_this_machine(), target, a, b, threads) };
 }
 
@@ -77,13 +77,14 @@ pub(in crate::ops) fn product_into(
     threads: Threads,
 ) {
     assert!(dst.len() >= a.rows * b.cols);
-    // SAFETY: the slice is long enough, initialised, and exclusively ours.
+    // SAFETY: the slice has all rows, as was asserted; it is initialised, and borrowed for this call alone.
     unsafe { product(dst.as_mut_ptr(), b.cols, into, factor, a, b, threads) }
 }
 
 /// `a b`, dense, on all threads.
 pub(in crate::ops) fn multiply(a: Matrix, b: Matrix) -> Vec<f32> {
-    // SAFETY: the product writes all `rows * cols` values.
+    // SAFETY: the target has `rows * cols` values, and replacing writes each of them: zeros where the inner size
+    // is 0.
     unsafe {
         written(a.rows * b.cols, |dst| {
             product(dst.as_mut_ptr().cast(), b.cols, Into::Replace, 1.0, a, b, Threads::All);
