@@ -11,7 +11,7 @@ use slam_nn::weights::pickle::PickleError;
 #[derive(Debug, thiserror::Error)]
 pub enum KMeansError {
     /// Fewer frames than centroids.
-    #[error("{frames} frames are too few for {k} centroids; take more shards or a smaller k")]
+    #[error("{frames} frames are too few for {k} centroids; take more speech or a smaller k")]
     TooFew {
         /// Frames.
         frames: usize,
