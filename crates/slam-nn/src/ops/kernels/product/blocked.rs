@@ -4,9 +4,10 @@
 //! bytes depend on its row and its column, not on the sizes of the operands, nor on the threads.
 
 use super::grid::Grid;
+use super::manner::{Into, Threads};
+use super::matrix::Matrix;
 use super::scratch;
 use super::tiles::{Tile, Tiles};
-use super::{Into, Matrix, Threads};
 use crate::ops::kernels::Shared;
 use rayon::prelude::*;
 

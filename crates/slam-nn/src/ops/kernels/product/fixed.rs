@@ -7,9 +7,10 @@
 //! nor on the threads.
 
 use super::grid::Grid;
+use super::manner::Threads;
+use super::matrix::Matrix;
 use super::scratch::{self, Aligned};
 use super::tiles::{Tile, Tiles};
-use super::{Matrix, Threads};
 use crate::ops::kernels::activation::gelu_part;
 use crate::ops::kernels::{Shared, written};
 use rayon::prelude::*;

@@ -8,45 +8,19 @@ mod blocked;
 pub(in crate::ops) mod few_rows;
 pub(in crate::ops) mod fixed;
 mod grid;
+mod manner;
 mod matrix;
 mod pack;
 mod scratch;
 mod tiles;
 
+pub(in crate::ops) use manner::{Into, Threads};
 pub(in crate::ops) use matrix::Matrix;
 
 use super::{Shared, rows_per_task, written};
 use blocked::Target;
 use rayon::prelude::*;
 use tiles::Tiles;
-
-/// Whether a product replaces or is added to what it is written into.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::ops) enum Into {
-    /// `dst = factor * a b`
-    Replace,
-    /// `dst += factor * a b`
-    Add,
-}
-
-/// The threads that share a product. The sum of an element is never split over them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::ops) enum Threads {
-    /// The calling one.
-    One,
-    /// All of the current rayon pool.
-    All,
-}
-
-impl Threads {
-    /// How many there are.
-    pub(super) fn count(self) -> usize {
-        match self {
-            Self::One => 1,
-            Self::All => rayon::current_num_threads(),
-        }
-    }
-}
 
 /// `dst = factor * a b` (or `+=`), rows of `dst` being `stride` apart.
 ///

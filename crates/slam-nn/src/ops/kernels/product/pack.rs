@@ -1,7 +1,7 @@
 //! An operand of a matrix product laid out as its tiles read it: lines, which are rows of the left one and columns
 //! of the right one, several side by side. A right operand is given transposed, so that its lines are rows.
 
-use super::Matrix;
+use super::matrix::Matrix;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m256, _mm_castps_si128, _mm_storel_epi64, _mm_storeu_ps, _mm256_castps256_ps128,

@@ -2,7 +2,7 @@
 //!
 //! Each element is one chain of multiply-adds along the inner size, whatever is computed beside it.
 
-use super::Matrix;
+use super::matrix::Matrix;
 use super::pack;
 
 /// The instructions that tiles are made of, and with them their size. A value is only ever made of instructions
