@@ -118,7 +118,10 @@ pub fn run_lengths(labels: &[u16]) -> (Vec<u16>, Vec<u16>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::features::MfccConfig;
+    use crate::kmeans::KMeansConfig;
     use proptest::prelude::*;
 
     proptest! {
@@ -130,6 +133,24 @@ mod tests {
             prop_assert_eq!(back, labels);
             prop_assert!(units.windows(2).all(|w| w[0] != w[1]));
         }
+    }
+
+    #[test]
+    fn centroids_of_other_features_are_refused_with_both_sizes() {
+        let frames: Vec<f32> = (0..40).map(|i| i as f32).collect();
+        let config = KMeansConfig { k: 2, ..KMeansConfig::default() };
+        let kmeans = KMeans::fit(&frames, 2, &config, &Device::flex()).unwrap();
+        let features = FeatureConfig::Mfcc(MfccConfig::default());
+        let made = Tokeniser::new("t", &features, None, kmeans.clone(), &Device::flex());
+        let sizes = made.err().and_then(|e| match e {
+            TokeniserError::Size { frame, centroid } => Some((frame, centroid)),
+            _ => None,
+        });
+        assert_eq!(sizes, Some((39, 2)));
+        let hubert: FeatureConfig =
+            serde_json::from_value(serde_json::json!({"kind": "hubert", "layer": 1})).unwrap();
+        let made = Tokeniser::new("t", &hubert, None, kmeans, &Device::flex());
+        assert!(matches!(made.err(), Some(TokeniserError::Features(FeatureError::NoCheckpoint))));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Fused, differentiable operations on [`Tensor`]: what the models call.
 //!
 //! On the CPU device in f32 each is one or a few passes, forward and backward, with the same bytes
-//! for any number of threads. Elsewhere (other devices, other widths) they are [`reference`], the
+//! for any number of threads. Elsewhere (other devices, other widths) they are [`mod@reference`], the
 //! plain-tensor twins, which are the tests' oracle too.
 
 mod arguments;

@@ -11,7 +11,7 @@ use super::matrix::{Element, Matrix};
 use super::{KMeans, KMeansError, joblib, npy};
 
 impl KMeans {
-    /// Writes `centroids` [k, dim] and `scale` [dim] as safetensors.
+    /// Writes `centroids` `[k, dim]` and `scale` `[dim]` as safetensors.
     ///
     /// # Errors
     /// If the disk refuses.
