@@ -91,12 +91,11 @@ impl HubertConfig {
     /// # Errors
     /// If the file cannot be read, is no HuBERT, or asks for something this implementation has not.
     pub fn read(path: &Path) -> Result<Self, HubertError> {
-        let path = || path.to_owned();
-        let bytes =
-            fs::read(path()).map_err(|source| HubertError::Read { path: path(), source })?;
+        let named = || path.to_owned();
+        let bytes = fs::read(path).map_err(|source| HubertError::Read { path: named(), source })?;
         let config: Self = serde_json::from_slice(&bytes)
-            .map_err(|source| HubertError::Json { path: path(), source })?;
-        config.check().map_err(|source| HubertError::Config { path: path(), source })?;
+            .map_err(|source| HubertError::Json { path: named(), source })?;
+        config.check().map_err(|source| HubertError::Config { path: named(), source })?;
         Ok(config)
     }
 
