@@ -26,18 +26,21 @@ fn grow(bytes: usize) {
     PEAK.fetch_max(used, Relaxed);
 }
 
-// SAFETY: every call goes to the system's allocator as it is.
+// SAFETY: every call goes to the system's allocator as it is; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
+        // SAFETY: what the caller promises of the arguments goes for the system's allocator too.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
+        // SAFETY: what the caller promises of the arguments goes for the system's allocator too.
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         USED.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: what the caller promises of the arguments goes for the system's allocator too.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

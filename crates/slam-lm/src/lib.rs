@@ -1,8 +1,4 @@
-//! Unit language models: decoders, TWIST, generation, checkpoints.
-//!
-//! A [`Decoder`] is built from a [`DecoderConfig`] (a Hugging Face `config.json`) and reads a
-//! [`TokenBatch`]. [`checkpoint`] stores it in the ecosystem's formats, [`score`] gives sequences'
-//! likelihoods and [`mod@generate`] continues prompts.
+#![doc = include_str!("../README.md")]
 
 pub mod batch;
 pub mod checkpoint;

@@ -18,18 +18,18 @@ struct Counted(mimalloc::MiMalloc);
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: the allocator's own memory, counted.
+// SAFETY: every call goes to the allocator inside as it is; counting allocates nothing.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
         MOST.fetch_max(held, Relaxed);
-        // SAFETY: passed on.
+        // SAFETY: what the caller promises of the arguments goes for the allocator inside too.
         unsafe { self.0.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: passed on.
+        // SAFETY: what the caller promises of the arguments goes for the allocator inside too.
         unsafe { self.0.dealloc(memory, layout) }
     }
 }

@@ -2,7 +2,6 @@
 
 pub use burn::tensor::Device;
 use std::fmt;
-#[cfg(feature = "cuda")]
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -42,10 +41,10 @@ pub enum DeviceError {
     #[error(
         "CUDA is not usable here: {0}; install an NVIDIA driver of CUDA 12.8 or newer, or use `--device cpu`"
     )]
-    Driver(String),
+    Driver(DriverFault),
     /// The driver answers, but kernels can't be compiled.
     #[error("CUDA kernels can't be compiled here: {0}")]
-    Compiler(String),
+    Compiler(CompilerFault),
     /// wgpu finds nothing that it could use.
     #[error(
         "wgpu finds no adapter: install the GPU's Vulkan driver (or Mesa's software one, Debian's \
@@ -60,6 +59,66 @@ pub enum DeviceError {
         /// How many devices the driver reports.
         count: usize,
     },
+}
+
+/// What is wrong with the NVIDIA driver.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DriverFault {
+    /// It is not there.
+    #[error("the NVIDIA driver's library is not installed")]
+    Absent,
+    /// It is older than the kernels need.
+    #[error("the driver supports CUDA {major}.{minor} only")]
+    Old {
+        /// The version that it supports.
+        major: i32,
+        /// Its second part.
+        minor: i32,
+    },
+    /// It does not say its version.
+    #[error("its version can't be read ({answer})")]
+    Version {
+        /// What it answered.
+        answer: String,
+    },
+    /// It does not start.
+    #[error("the driver doesn't start ({answer})")]
+    Start {
+        /// What it answered.
+        answer: String,
+    },
+    /// It does not say what devices there are.
+    #[error("the driver lists no devices ({answer})")]
+    List {
+        /// What it answered.
+        answer: String,
+    },
+}
+
+/// What CUDA kernels can't be compiled without.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CompilerFault {
+    /// The compiler's library.
+    #[error(
+        "the library NVRTC (libnvrtc.so) is not installed; install the CUDA toolkit 12.8 or newer \
+         (cuda-nvrtc), and put its lib64 on LD_LIBRARY_PATH"
+    )]
+    Library,
+    /// The toolkit's headers.
+    #[error(
+        "no include/cuda_fp16.h below {}; install the CUDA toolkit's headers (cuda-cudart-dev) or set \
+         CUDA_PATH to the toolkit's folder",
+        places(.looked_in)
+    )]
+    Headers {
+        /// Folders that a toolkit could be in.
+        looked_in: Vec<PathBuf>,
+    },
+}
+
+fn places(folders: &[PathBuf]) -> String {
+    let folders: Vec<String> = folders.iter().map(|p| p.display().to_string()).collect();
+    folders.join(", ")
 }
 
 impl FromStr for DeviceSpec {
@@ -129,20 +188,23 @@ pub fn cuda_device_count() -> Result<usize, DeviceError> {
     const OLDEST: i32 = 12_080;
     // SAFETY: only tries to load the driver's library by its usual names.
     if !unsafe { sys::is_culib_present() } {
-        return Err(DeviceError::Driver("the NVIDIA driver's library is not installed".into()));
+        return Err(DeviceError::Driver(DriverFault::Absent));
     }
+    let refused = |fault: fn(String) -> DriverFault| {
+        move |e: result::DriverError| DeviceError::Driver(fault(e.to_string()))
+    };
     let mut version = 0;
     // SAFETY: the library is present, and the pointer is to a live integer.
     unsafe { sys::cuDriverGetVersion(&raw mut version) }
         .result()
-        .map_err(|e| DeviceError::Driver(format!("its version can't be read ({e})")))?;
+        .map_err(refused(|answer| DriverFault::Version { answer }))?;
     if version < OLDEST {
         let (major, minor) = (version / 1000, version % 1000 / 10);
-        return Err(DeviceError::Driver(format!("the driver supports CUDA {major}.{minor} only")));
+        return Err(DeviceError::Driver(DriverFault::Old { major, minor }));
     }
-    result::init().map_err(|e| DeviceError::Driver(format!("the driver doesn't start ({e})")))?;
-    let count = result::device::get_count()
-        .map_err(|e| DeviceError::Driver(format!("the driver lists no devices ({e})")))?;
+    result::init().map_err(refused(|answer| DriverFault::Start { answer }))?;
+    let count =
+        result::device::get_count().map_err(refused(|answer| DriverFault::List { answer }))?;
     Ok(count as usize)
 }
 
@@ -173,11 +235,7 @@ fn open_cuda(index: usize) -> Result<Device, DeviceError> {
 pub fn cuda_compiler() -> Result<PathBuf, DeviceError> {
     // SAFETY: only tries to load the library by its usual names.
     if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
-        return Err(DeviceError::Compiler(
-            "the library NVRTC (libnvrtc.so) is not installed; install the CUDA toolkit 12.8 or newer \
-             (cuda-nvrtc), and put its lib64 on LD_LIBRARY_PATH"
-                .into(),
-        ));
+        return Err(DeviceError::Compiler(CompilerFault::Library));
     }
     // The places that `cubecl-cuda` looks in; another one would not help.
     let usual = ["/usr/local/cuda", "/opt/cuda", "/usr"].map(PathBuf::from);
@@ -187,14 +245,7 @@ pub fn cuda_compiler() -> Result<PathBuf, DeviceError> {
     };
     let include =
         places.iter().map(|p| p.join("include")).find(|p| p.join("cuda_fp16.h").is_file());
-    include.ok_or_else(|| {
-        let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
-        DeviceError::Compiler(format!(
-            "no include/cuda_fp16.h below {}; install the CUDA toolkit's headers (cuda-cudart-dev) or \
-             set CUDA_PATH to the toolkit's folder",
-            places.join(", ")
-        ))
-    })
+    include.ok_or(DeviceError::Compiler(CompilerFault::Headers { looked_in: places }))
 }
 
 #[cfg(not(feature = "cuda"))]

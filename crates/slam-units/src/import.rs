@@ -10,7 +10,7 @@ use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
 use slam_dataset::work::{Quarantined, WorkError};
 use slam_dataset::{Context, Outcome, WorkUnit, stage};
 
-use crate::slamkit;
+use crate::slamkit::{self, LineError};
 
 /// A file that cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -22,28 +22,60 @@ pub enum ImportError {
     #[error(transparent)]
     Work(#[from] WorkError),
     /// The file.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// A shard of another tokeniser than it is imported as.
-    #[error("{path}: {message}")]
-    Tokeniser {
+    /// A shard that does not say which tokeniser made it.
+    #[error("{path}: {reason}; it is no unit shard of this project", path = path.display())]
+    NoTokeniser {
         /// The file.
         path: PathBuf,
-        /// What differs.
-        message: String,
+        /// What its metadata lack.
+        reason: String,
+    },
+    /// A shard of another tokeniser than it is imported as.
+    #[error(
+        "{path}: its tokeniser '{}' has {} units at {} Hz; the source says k = {k} and \
+         units_per_second = {units_per_second}",
+        found.name, found.k, found.units_per_second, path = path.display()
+    )]
+    OtherTokeniser {
+        /// The file.
+        path: PathBuf,
+        /// The tokeniser that made it.
+        found: Box<TokeniserInfo>,
+        /// How many units it is said to have.
+        k: u32,
+        /// Its frames a second, as is said.
+        units_per_second: f64,
     },
     /// No row of the file can be used.
-    #[error("{path} holds no unit sequences; its first line: {message}")]
+    #[error("{path} holds no unit sequences; its first line: {first}", path = path.display())]
     Nothing {
         /// The file.
         path: PathBuf,
         /// What is wrong with the first line.
-        message: String,
+        first: RowError,
+    },
+}
+
+/// A row that cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// A line that is no unit sequence.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// A unit that the tokeniser does not have.
+    #[error("unit {unit} of a tokeniser with {k}")]
+    Unit {
+        /// The unit.
+        unit: u16,
+        /// Units of the tokeniser.
+        k: u32,
     },
 }
 
@@ -78,13 +110,12 @@ pub fn import(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
     let path = unit.inputs.first().map(|i| context.path(i)).unwrap_or_default();
     if path.extension().is_some_and(|e| e == "parquet") {
         let reader = ShardReader::<UnitSequence>::open(&path)?;
-        let tokeniser = |message| ImportError::Tokeniser { path: path.clone(), message };
-        let info = TokeniserInfo::from_metadata(reader.metadata()).map_err(tokeniser)?;
-        if (info.k, info.units_per_second) != (params.k, params.units_per_second) {
-            return Err(tokeniser(format!(
-                "its tokeniser '{}' has {} units at {} Hz; the source says k = {} and units_per_second = {}",
-                info.name, info.k, info.units_per_second, params.k, params.units_per_second
-            )));
+        let info = TokeniserInfo::from_metadata(reader.metadata())
+            .map_err(|reason| ImportError::NoTokeniser { path: path.clone(), reason })?;
+        let ImportParams { k, units_per_second, .. } = params;
+        if (info.k, info.units_per_second) != (k, units_per_second) {
+            let found = Box::new(info);
+            return Err(ImportError::OtherTokeniser { path, found, k, units_per_second });
         }
         let mut shard = Shard::create(out, &info, &path)?;
         for row in reader {
@@ -101,7 +132,7 @@ pub fn import(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
     for (number, text) in reader.lines().enumerate() {
         let text = text.map_err(file)?;
         if !text.trim().is_empty() {
-            let row = slamkit::parse(&text, &params.split);
+            let row = slamkit::parse(&text, &params.split).map_err(RowError::from);
             shard.add(&format!("line {}", number + 1), row)?;
         }
     }
@@ -114,6 +145,8 @@ struct Shard<'a> {
     info: &'a TokeniserInfo,
     source: &'a Path,
     outcome: Outcome,
+    /// What was wrong with the first row that could not be used.
+    first: Option<RowError>,
     units: usize,
     frames: f64,
 }
@@ -125,15 +158,16 @@ impl<'a> Shard<'a> {
             info,
             source,
             outcome: Outcome::default(),
+            first: None,
             units: 0,
             frames: 0.0,
         })
     }
 
-    fn add(&mut self, id: &str, row: Result<UnitSequence, String>) -> Result<(), ShardError> {
+    fn add(&mut self, id: &str, row: Result<UnitSequence, RowError>) -> Result<(), ShardError> {
         let k = self.info.k;
         let row = row.and_then(|row| match row.units.iter().find(|u| u32::from(**u) >= k) {
-            Some(unit) => Err(format!("unit {unit} of a tokeniser with {k}")),
+            Some(&unit) => Err(RowError::Unit { unit, k }),
             None => Ok(row),
         });
         match row {
@@ -147,19 +181,19 @@ impl<'a> Shard<'a> {
                     id: id.to_owned(),
                     source: self.source.display().to_string(),
                     stage: stage::UNITISE.name.to_owned(),
-                    error,
+                    error: error.to_string(),
                 });
+                self.first.get_or_insert(error);
                 Ok(())
             }
         }
     }
 
     fn finish(self) -> Result<Outcome, ImportError> {
-        let Self { writer, info, source, mut outcome, units, frames } = self;
+        let Self { writer, info, source, mut outcome, first, units, frames } = self;
         outcome.rows = writer.finish()?;
-        if let (0, Some(first)) = (outcome.rows, outcome.quarantined.first()) {
-            let message = first.error.clone();
-            return Err(ImportError::Nothing { path: source.to_owned(), message });
+        if let (0, Some(first)) = (outcome.rows, first) {
+            return Err(ImportError::Nothing { path: source.to_owned(), first });
         }
         outcome.totals.insert("units".to_owned(), units as f64);
         outcome.totals.insert("audio_seconds".to_owned(), frames / info.units_per_second);
@@ -180,7 +214,11 @@ mod tests {
 
     use super::*;
 
-    fn run(root: &Path, name: &str, params: Value) -> Result<(Vec<UnitSequence>, Outcome), String> {
+    fn run(
+        root: &Path,
+        name: &str,
+        params: Value,
+    ) -> Result<(Vec<UnitSequence>, Outcome), ImportError> {
         let input = Input { path: name.into(), key: Key::of_bytes(b"i") };
         let (stage, out) = (stage::UNITISE, root.join(format!("{name}.out.parquet")));
         let shard = ShardName::new(0, 1);
@@ -194,7 +232,7 @@ mod tests {
             device: "cpu".into(),
             tools: BTreeMap::new(),
         };
-        let outcome = import(&unit, &context, &out).map_err(|e| e.to_string())?;
+        let outcome = import(&unit, &context, &out)?;
         Ok((shard::read(&out).unwrap(), outcome))
     }
 
@@ -214,9 +252,10 @@ mod tests {
         // What was written is imported again as it is.
         let (again, _) = run(dir.path(), "x.jsonl.out.parquet", params(50)).unwrap();
         assert_eq!(again, rows);
-        let error = run(dir.path(), "x.jsonl.out.parquet", params(60)).unwrap_err();
+        let error = run(dir.path(), "x.jsonl.out.parquet", params(60)).unwrap_err().to_string();
         assert!(error.contains("50 units") && error.contains("k = 60"), "{error}");
         fs::write(dir.path().join("y.jsonl"), "no\n").unwrap();
-        assert!(run(dir.path(), "y.jsonl", params(50)).unwrap_err().contains("no unit sequences"));
+        let error = run(dir.path(), "y.jsonl", params(50)).unwrap_err().to_string();
+        assert!(error.contains("no unit sequences"), "{error}");
     }
 }

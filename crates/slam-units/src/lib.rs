@@ -1,8 +1,4 @@
-//! Speech units: feature extractors, k-means and run-length deduplication (stages: fit-kmeans, unitise).
-//!
-//! A [`features::FeatureExtractor`] turns samples into frames; [`kmeans::KMeans`] gives each frame the
-//! number of its nearest centroid; runs of equal numbers become one unit and its duration. The
-//! [`Tokeniser`] is all of it together and has an identity that every unit shard carries.
+#![doc = include_str!("../README.md")]
 
 pub mod features;
 pub mod import;
@@ -15,4 +11,4 @@ mod tokeniser;
 
 pub use prefetch::prefetch;
 pub use stages::{UnitsError, fit_kmeans, unitise};
-pub use tokeniser::{Checkpoint, Tokeniser, run_lengths};
+pub use tokeniser::{Checkpoint, Tokeniser, TokeniserError, run_lengths};

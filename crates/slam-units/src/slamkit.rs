@@ -37,6 +37,28 @@ pub enum SlamkitError {
     },
 }
 
+/// A line that is no unit sequence.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// It is not JSON, or a field is missing or of another type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It has neither form's units.
+    #[error("neither 'units' nor 'audio_repr'")]
+    NoUnits,
+    /// Its lists differ in length.
+    #[error("{units} units and {durations} durations")]
+    Lengths {
+        /// Units.
+        units: usize,
+        /// Durations.
+        durations: usize,
+    },
+    /// `audio_repr` has something else than `<Un` and a number below 65,536 and `>`.
+    #[error("'{0}' is no unit token")]
+    Token(String),
+}
+
 /// A row as a line, without its end.
 pub fn line(row: &UnitSequence, form: Form) -> String {
     let name = python_string(&row.id);
@@ -97,18 +119,17 @@ struct Line {
 /// The row of a line. Tokens have no durations: each unit lasts one frame then.
 ///
 /// # Errors
-/// If the line is neither form, or its lists differ in length; the message says which.
-pub fn parse(line: &str, split: &str) -> Result<UnitSequence, String> {
-    let Line { file_name, units, duration, audio_repr } =
-        serde_json::from_str(line).map_err(|e| e.to_string())?;
+/// If the line is neither form, or its lists differ in length.
+pub fn parse(line: &str, split: &str) -> Result<UnitSequence, LineError> {
+    let Line { file_name, units, duration, audio_repr } = serde_json::from_str(line)?;
     let units = match (units, audio_repr) {
         (Some(units), _) => units,
         (None, Some(text)) => parse_tokens(&text)?,
-        (None, None) => return Err("neither 'units' nor 'audio_repr'".into()),
+        (None, None) => return Err(LineError::NoUnits),
     };
     let durations = duration.unwrap_or_else(|| vec![1; units.len()]);
     if durations.len() != units.len() {
-        return Err(format!("{} units and {} durations", units.len(), durations.len()));
+        return Err(LineError::Lengths { units: units.len(), durations: durations.len() });
     }
     Ok(UnitSequence {
         id: file_name,
@@ -119,15 +140,14 @@ pub fn parse(line: &str, split: &str) -> Result<UnitSequence, String> {
     })
 }
 
-fn parse_tokens(text: &str) -> Result<Vec<u16>, String> {
+fn parse_tokens(text: &str) -> Result<Vec<u16>, LineError> {
     let mut units = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
         let unit = rest.strip_prefix("<Un").and_then(|r| r.split_once('>'));
-        let (number, after) = unit.ok_or_else(|| {
-            format!("'{}' is no unit token", rest.chars().take(12).collect::<String>())
-        })?;
-        units.push(number.parse().map_err(|_| format!("'<Un{number}>' is no unit token"))?);
+        let (number, after) =
+            unit.ok_or_else(|| LineError::Token(rest.chars().take(12).collect()))?;
+        units.push(number.parse().map_err(|_| LineError::Token(format!("<Un{number}>")))?);
         rest = after.trim_start();
     }
     Ok(units)
@@ -191,7 +211,7 @@ mod tests {
             (r#"{"file_name": "a", "audio_repr": "<Un1>x"}"#, "'x'"),
             (r#"{"file_name": "a", "units": [70000]}"#, "70000"),
         ] {
-            let error = parse(text, "train").unwrap_err();
+            let error = parse(text, "train").unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
     }

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use slam_dataset::Key;
 use slam_dataset::schema::TokeniserInfo;
 
-use crate::features::{FeatureConfig, FeatureExtractor, of_all};
+use crate::features::{FeatureConfig, FeatureError, FeatureExtractor, of_all};
 use crate::kmeans::KMeans;
 
 /// Samples a second of every corpus.
@@ -19,6 +19,25 @@ pub struct Checkpoint {
     pub folder: PathBuf,
     /// What its files hold, in the order of their names.
     pub keys: Vec<Key>,
+}
+
+/// A tokeniser that cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum TokeniserError {
+    /// The feature extractor cannot be made.
+    #[error(transparent)]
+    Features(#[from] FeatureError),
+    /// Centroids of other features.
+    #[error("frames have {frame} values and centroids {centroid}; fit centroids on these features")]
+    Size {
+        /// Values of a frame.
+        frame: usize,
+        /// Values of a centroid.
+        centroid: usize,
+    },
+    /// Parameters of the features that JSON cannot hold, so that they cannot be named.
+    #[error("the features' parameters are no JSON: {0}")]
+    Params(#[from] serde_json::Error),
 }
 
 /// Turns samples into units.
@@ -40,16 +59,13 @@ impl Tokeniser {
         checkpoint: Option<&Checkpoint>,
         kmeans: KMeans,
         device: &Device,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, TokeniserError> {
         let extractor = features.build(checkpoint.map(|c| c.folder.as_path()), device)?;
-        if extractor.dim() != kmeans.dim() {
-            return Err(format!(
-                "frames have {} values and centroids {}; fit centroids on these features",
-                extractor.dim(),
-                kmeans.dim()
-            ));
+        let (frame, centroid) = (extractor.dim(), kmeans.dim());
+        if frame != centroid {
+            return Err(TokeniserError::Size { frame, centroid });
         }
-        let params = serde_json::to_value(features).map_err(|e| e.to_string())?;
+        let params = serde_json::to_value(features)?;
         // The centroids count by their values: however they were fitted, and in whatever file they are.
         let centroids = kmeans.key();
         let info = TokeniserInfo {
@@ -102,7 +118,10 @@ pub fn run_lengths(labels: &[u16]) -> (Vec<u16>, Vec<u16>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::features::MfccConfig;
+    use crate::kmeans::KMeansConfig;
     use proptest::prelude::*;
 
     proptest! {
@@ -114,6 +133,24 @@ mod tests {
             prop_assert_eq!(back, labels);
             prop_assert!(units.windows(2).all(|w| w[0] != w[1]));
         }
+    }
+
+    #[test]
+    fn centroids_of_other_features_are_refused_with_both_sizes() {
+        let frames: Vec<f32> = (0..40).map(|i| i as f32).collect();
+        let config = KMeansConfig { k: 2, ..KMeansConfig::default() };
+        let kmeans = KMeans::fit(&frames, 2, &config, &Device::flex()).unwrap();
+        let features = FeatureConfig::Mfcc(MfccConfig::default());
+        let made = Tokeniser::new("t", &features, None, kmeans.clone(), &Device::flex());
+        let sizes = made.err().and_then(|e| match e {
+            TokeniserError::Size { frame, centroid } => Some((frame, centroid)),
+            _ => None,
+        });
+        assert_eq!(sizes, Some((39, 2)));
+        let hubert: FeatureConfig =
+            serde_json::from_value(serde_json::json!({"kind": "hubert", "layer": 1})).unwrap();
+        let made = Tokeniser::new("t", &hubert, None, kmeans, &Device::flex());
+        assert!(matches!(made.err(), Some(TokeniserError::Features(FeatureError::NoCheckpoint))));
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn sharded_weights_with_an_index_are_the_same_model() {
     };
     assert_eq!(frames(dir.path()), frames(&from));
     std::fs::remove_file(dir.path().join("model-00002-of-00002.safetensors")).unwrap();
-    let error = Hubert::load(dir.path(), &features(2), &Device::flex()).err().unwrap();
+    let error = Hubert::load(dir.path(), &features(2), &Device::flex()).err().unwrap().to_string();
     assert!(error.contains("model-00002-of-00002"), "{error}");
 }
 
@@ -144,7 +144,7 @@ fn a_missing_or_misshaped_tensor_is_named() {
         let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
         config[field] = value;
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
-        Hubert::load(dir.path(), &features(1), &Device::flex()).err().unwrap()
+        Hubert::load(dir.path(), &features(1), &Device::flex()).err().unwrap().to_string()
     };
     for (field, value, named) in [
         ("conv_bias", true.into(), "conv_layers.0.conv.bias"),
@@ -157,6 +157,6 @@ fn a_missing_or_misshaped_tensor_is_named() {
         let error = load(field, value);
         assert!(error.contains(named), "{field}: {error}");
     }
-    let error = Hubert::load(&from, &features(99), &Device::flex()).err().unwrap();
+    let error = Hubert::load(&from, &features(99), &Device::flex()).err().unwrap().to_string();
     assert!(error.contains("99"), "{error}");
 }

@@ -151,8 +151,7 @@ fn load_tokeniser(
         Some(Checkpoint { folder, keys: weights.iter().map(|i| i.key.clone()).collect() })
     });
     let kmeans = KMeans::read(&r.root.join(&centroids.path))?;
-    let tokeniser = Tokeniser::new(&r.tokeniser, &r.features, checkpoint.as_ref(), kmeans, device)
-        .map_err(anyhow::Error::msg)?;
+    let tokeniser = Tokeniser::new(&r.tokeniser, &r.features, checkpoint.as_ref(), kmeans, device)?;
     if let Some(expected) = slam_train::tokeniser_of_model(&r.checkpoint)?
         && expected.identity != tokeniser.info().identity
     {

@@ -100,7 +100,7 @@ impl Decoder {
         let origin = Origin::read(dir)?;
         if origin.rows.is_some() {
             return Err(LmError::Config(
-                "this is a unit model already; load it as it is (`import slamkit`)".to_owned(),
+                "this is a unit model already; load it as it is, with `Decoder::load`".to_owned(),
             ));
         }
         let mut config = origin.config.clone();

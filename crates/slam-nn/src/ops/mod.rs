@@ -1,16 +1,18 @@
 //! Fused, differentiable operations on [`Tensor`]: what the models call.
 //!
 //! On the CPU device in f32 each is one or a few passes, forward and backward, with the same bytes
-//! for any number of threads. Elsewhere (other devices, other widths) they are [`reference`], the
+//! for any number of threads. Elsewhere (other devices, other widths) they are [`mod@reference`], the
 //! plain-tensor twins, which are the tests' oracle too.
 
+mod arguments;
 mod flex;
 mod fused;
 mod kernels;
 mod packed;
 pub mod reference;
 
-pub use packed::{Activation, FixedLinear};
+pub use arguments::{Activation, AdamWStep};
+pub use packed::FixedLinear;
 
 use burn::tensor::{Int, Tensor};
 use fused::{apply, fits};
@@ -19,26 +21,6 @@ use std::sync::Arc;
 /// The integers of a tensor on the host.
 fn integers<const D: usize>(x: Tensor<D, Int>) -> Vec<i64> {
     x.into_data().iter::<i64>().collect()
-}
-
-/// Constants of one AdamW step (Loshchilov & Hutter 2019, in the arithmetic of
-/// `torch.optim.AdamW`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWStep {
-    /// Learning rate of this step.
-    pub lr: f64,
-    /// Decay of the gradient's running mean.
-    pub beta1: f64,
-    /// Decay of the squared gradient's running mean.
-    pub beta2: f64,
-    /// Added to the denominator.
-    pub eps: f64,
-    /// Decoupled weight decay; 0 for none.
-    pub weight_decay: f64,
-    /// Number of this step, from 1.
-    pub step: u64,
-    /// Factor on the gradient before use: clipping, and 1 / accumulation.
-    pub grad_scale: f64,
 }
 
 /// `x wᵀ + bias`.

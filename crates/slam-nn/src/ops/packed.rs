@@ -1,19 +1,11 @@
 //! Linear layers and convolutions with fixed weights, for inference.
 
+use super::arguments::Activation;
 use super::fused;
 use super::kernels::product::fixed::Panels;
 use super::reference;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
-
-/// What a layer's result passes through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// [`gelu`](super::gelu), in the same pass.
-    Gelu,
-}
 
 /// Weights `[outputs, inputs]` and a bias `[outputs]` that stay as they are. On the CPU they are laid out
 /// once for its product, and gradients are not tracked. A row's result does not depend on other rows.
@@ -65,7 +57,7 @@ impl FixedLinear {
             }
             Form::Tensors(w) => {
                 let y = reference::linear(x, w.weight.clone(), w.bias.clone());
-                if activation == Activation::Gelu { super::gelu(y) } else { y }
+                if activation == Activation::Gelu { reference::gelu(y) } else { y }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The operations composed of Burn's primitives: the oracle of the fused kernels' tests, and what
 //! runs on devices and element types that have no kernel of their own.
 
-use super::AdamWStep;
+use super::arguments::{Activation, AdamWStep};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Int, Tensor, TensorData, activation, module};
 
@@ -242,7 +242,7 @@ pub fn conv1d(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     stride: usize,
-    activation: super::Activation,
+    activation: Activation,
 ) -> Tensor<2> {
     let ([_, channels], [outputs, width]) = (x.dims(), weight.dims());
     let kernel = width / channels;
@@ -251,7 +251,7 @@ pub fn conv1d(
     let y: Tensor<3> = module::conv1d(x.transpose().unsqueeze(), weight, bias, options);
     let y = y.squeeze_dim::<2>(0).transpose();
     match activation {
-        super::Activation::None => y,
-        super::Activation::Gelu => gelu(y),
+        Activation::None => y,
+        Activation::Gelu => gelu(y),
     }
 }

@@ -1,14 +1,14 @@
 //! The safetensors format (<https://huggingface.co/docs/safetensors>): an 8-byte length, a JSON
 //! header, the tensors' bytes.
 
-use super::{Element, Entry, WeightsError};
+use super::entry::{Element, Entry};
+use super::error::{FileFault, TensorFault, WeightsError};
 use safetensors::{Dtype, SafeTensors};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-pub(super) fn entries(map: &[u8], file: usize) -> Result<Vec<(String, Entry)>, String> {
-    let (header, metadata) = SafeTensors::read_metadata(map)
-        .map_err(|e| format!("not a whole safetensors file ({e})"))?;
+pub(super) fn entries(map: &[u8], file: usize) -> Result<Vec<(String, Entry)>, FileFault> {
+    let (header, metadata) = SafeTensors::read_metadata(map)?;
     let start = 8 + header;
     let mut out = Vec::new();
     for (name, info) in metadata.tensors() {
@@ -23,16 +23,15 @@ pub(super) fn entries(map: &[u8], file: usize) -> Result<Vec<(String, Entry)>, S
             Dtype::I8 => Element::I8,
             Dtype::U8 => Element::U8,
             Dtype::BOOL => Element::Bool,
-            other => return Err(format!("tensor `{name}` has the unknown element type {other:?}")),
+            other => {
+                let source = TensorFault::Element(format!("{other:?}"));
+                return Err(FileFault::Tensor { tensor: name, source });
+            }
         };
         let (begin, end) = info.data_offsets;
-        let bytes = info
-            .shape
-            .iter()
-            .try_fold(element.size(), |n, d| n.checked_mul(*d))
-            .ok_or_else(|| format!("tensor `{name}` is impossibly large"))?;
-        if end.checked_sub(begin) != Some(bytes) || map.len() - start < end {
-            return Err(format!("tensor `{name}` lies outside the file"));
+        let bytes = info.shape.iter().try_fold(element.size(), |n, d| n.checked_mul(*d));
+        if bytes.is_none() || end.checked_sub(begin) != bytes || map.len() - start < end {
+            return Err(FileFault::Tensor { tensor: name, source: TensorFault::Outside });
         }
         out.push((
             name,

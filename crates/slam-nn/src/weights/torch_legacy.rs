@@ -2,8 +2,9 @@
 //! the protocol, the writer's machine, the object, the storages' names), then each storage's number
 //! of elements and its bytes.
 
-use super::Entry;
-use super::pickle::{Node, Pickle, Plain};
+use super::entry::Entry;
+use super::error::FileFault;
+use super::pickle::{Node, Pickle, PickleError, Plain};
 use super::torch_tensors::{state_dict, storage_element};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,9 +16,9 @@ pub(super) fn is_legacy(map: &[u8]) -> bool {
     map.starts_with(MAGIC)
 }
 
-pub(super) fn entries(map: &[u8], file: usize) -> Result<Vec<(String, Entry)>, String> {
+pub(super) fn entries(map: &[u8], file: usize) -> Result<Vec<(String, Entry)>, FileFault> {
     let mut at = 0;
-    let mut next = || -> Result<Pickle, String> {
+    let mut next = || -> Result<Pickle, PickleError> {
         let pickle = Pickle::read(&map[at..], &mut Plain)?;
         at += pickle.end();
         Ok(pickle)
@@ -36,18 +37,21 @@ pub(super) fn entries(map: &[u8], file: usize) -> Result<Vec<(String, Entry)>, S
         }
     }
     let mut storages: BTreeMap<String, Range<usize>> = BTreeMap::new();
-    for name in names.elements(names.root()).ok_or("its storages are not listed")? {
-        let name = names.str(*name).ok_or("a storage's name is no text")?;
-        let size = *sizes.get(name).ok_or_else(|| format!("nothing refers to storage `{name}`"))?;
+    for name in names.elements(names.root()).ok_or(FileFault::NoStorages)? {
+        let name = names.str(*name).ok_or(FileFault::NoStorages)?;
+        let size = *sizes
+            .get(name)
+            .ok_or_else(|| FileFault::UnusedStorage { storage: name.to_owned() })?;
+        let cut_off = || FileFault::StorageCutOff { storage: name.to_owned(), at };
         let head = map.get(at..at + 8).and_then(|head| head.as_array::<8>());
-        let count = u64::from_le_bytes(*head.ok_or("its storages are cut off")?);
+        let count = u64::from_le_bytes(*head.ok_or_else(cut_off)?);
         let range = usize::try_from(count)
             .ok()
             .and_then(|count| count.checked_mul(size))
             .and_then(|bytes| (at + 8).checked_add(bytes))
             .filter(|end| *end <= map.len())
             .map(|end| at + 8..end)
-            .ok_or("its storages are cut off")?;
+            .ok_or_else(cut_off)?;
         at = range.end;
         storages.insert(name.to_owned(), range);
     }

@@ -1,7 +1,8 @@
 //! The tensors of torch's pickled state dicts, whichever way their storages lie in the file.
 
+use super::entry::{Element, Entry};
+use super::error::{FileFault, TensorFault};
 use super::pickle::{Id, Node, Pickle};
-use super::{Element, Entry};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ pub(super) fn state_dict(
     pickle: &Pickle,
     storage: &dyn Fn(&str) -> Option<Range<usize>>,
     file: usize,
-) -> Result<Vec<(String, Entry)>, String> {
+) -> Result<Vec<(String, Entry)>, FileFault> {
     let mut reader = Reader { pickle, storage, file, met: BTreeSet::new(), out: Vec::new() };
     reader.collect(pickle.root(), "", 0)?;
     Ok(reader.out)
@@ -51,9 +52,9 @@ impl Reader<'_> {
     /// Collects the tensors below a dict; names of nested dicts are joined with dots.
     ///
     /// A dict is read where it is met first: references let a small file nest exponentially many.
-    fn collect(&mut self, dict: Id, prefix: &str, depth: usize) -> Result<(), String> {
+    fn collect(&mut self, dict: Id, prefix: &str, depth: usize) -> Result<(), FileFault> {
         if depth > MAX_DEPTH {
-            return Err("dicts are nested too deeply".to_owned());
+            return Err(FileFault::Nested { most: MAX_DEPTH });
         }
         let Some(items) = self.pickle.items(dict) else { return Ok(()) };
         if !self.met.insert(dict) {
@@ -63,20 +64,18 @@ impl Reader<'_> {
             let Some(key) = self.pickle.str(key) else { continue };
             let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
             if name.len() > MAX_NAME {
-                return Err(format!("a tensor's name has more than {MAX_NAME} bytes"));
+                return Err(FileFault::LongName { most: MAX_NAME });
             }
-            if let Some(entry) =
-                self.tensor(value, 0).map_err(|e| format!("tensor `{name}`: {e}"))?
-            {
-                self.out.push((name, entry));
-            } else {
-                self.collect(value, &name, depth + 1)?;
+            match self.tensor(value, 0) {
+                Ok(Some(entry)) => self.out.push((name, entry)),
+                Ok(None) => self.collect(value, &name, depth + 1)?,
+                Err(source) => return Err(FileFault::Tensor { tensor: name, source }),
             }
         }
         Ok(())
     }
 
-    fn tensor(&self, id: Id, depth: usize) -> Result<Option<Entry>, String> {
+    fn tensor(&self, id: Id, depth: usize) -> Result<Option<Entry>, TensorFault> {
         let p = self.pickle;
         let Node::Object { callable, args, .. } = p.node(id) else { return Ok(None) };
         let args = p.elements(*args).unwrap_or_default();
@@ -92,26 +91,26 @@ impl Reader<'_> {
         }
     }
 
-    fn strided(&self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<Entry, String> {
+    fn strided(&self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<Entry, TensorFault> {
         let p = self.pickle;
         let sizes = |id: Id| -> Option<Vec<usize>> {
             p.elements(id)?.iter().map(|i| usize::try_from(p.int(*i)?).ok()).collect()
         };
-        let shape = sizes(size).ok_or("its shape can't be read")?;
-        let strides = sizes(stride).ok_or("its strides can't be read")?;
-        let offset = p.int(offset).and_then(|o| usize::try_from(o).ok()).ok_or("bad offset")?;
-        let Node::Persistent(id) = p.node(storage) else { return Err("no storage".to_owned()) };
+        let shape = sizes(size).ok_or(TensorFault::Shape)?;
+        let strides = sizes(stride).ok_or(TensorFault::Strides)?;
+        let offset =
+            p.int(offset).and_then(|o| usize::try_from(o).ok()).ok_or(TensorFault::Offset)?;
+        let Node::Persistent(id) = p.node(storage) else { return Err(TensorFault::Storage) };
         let &[_, class, key, ..] = p.elements(*id).unwrap_or_default() else {
-            return Err("its storage can't be read".to_owned());
+            return Err(TensorFault::Storage);
         };
         let class = p.global(class).map_or("", |(_, name)| name);
         let element =
-            storage_element(class).ok_or_else(|| format!("element type `{class}` is not known"))?;
-        let key = p.str(key).ok_or("its storage has no name")?;
-        let data =
-            (self.storage)(key).ok_or_else(|| format!("its storage `{key}` is not in the file"))?;
+            storage_element(class).ok_or_else(|| TensorFault::Element(class.to_owned()))?;
+        let key = p.str(key).ok_or(TensorFault::Storage)?;
+        let data = (self.storage)(key).ok_or_else(|| TensorFault::NoStorage(key.to_owned()))?;
         if shape.len() != strides.len() {
-            return Err("shape and strides differ in rank".to_owned());
+            return Err(TensorFault::Rank);
         }
         // The number of elements is bounded by the file too: a stride of 0 repeats elements.
         let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
@@ -123,7 +122,7 @@ impl Reader<'_> {
         match (count, last) {
             (Some(0), _) => {}
             (Some(n), Some(last)) if n <= available && last < available => {}
-            _ => return Err("it lies outside its storage".to_owned()),
+            _ => return Err(TensorFault::Outside),
         }
         let empty = count == Some(0);
         let mut expected = 1;

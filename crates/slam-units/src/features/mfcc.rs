@@ -7,7 +7,8 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 use serde::{Deserialize, Serialize};
 
-use super::FeatureExtractor;
+use super::error::MfccError;
+use super::extractor::FeatureExtractor;
 
 const RATE_HZ: f32 = 16_000.0;
 /// Samples between fine frames: 10 ms.
@@ -57,35 +58,27 @@ impl Mfcc {
     ///
     /// # Errors
     /// If a parameter is out of its range.
-    pub fn new(config: MfccConfig) -> Result<Self, String> {
-        let fine = config.hop / FINE_HOP;
-        if config.hop == 0 || !config.hop.is_multiple_of(FINE_HOP) || config.hop > 16_000 {
-            return Err(format!(
-                "mfcc.hop is {}: must be a multiple of {FINE_HOP} samples",
-                config.hop
-            ));
+    pub fn new(config: MfccConfig) -> Result<Self, MfccError> {
+        let MfccConfig { hop, filters, coefficients, deltas, slices } = config;
+        let fine = hop / FINE_HOP;
+        if hop == 0 || !hop.is_multiple_of(FINE_HOP) || hop > 16_000 {
+            return Err(MfccError::Hop { hop, unit: FINE_HOP });
         }
-        if !(2..=128).contains(&config.filters) {
-            return Err(format!("mfcc.filters is {}: must be 2 to 128", config.filters));
+        if !(2..=128).contains(&filters) {
+            return Err(MfccError::Filters(filters));
         }
-        if !(1..=config.filters).contains(&config.coefficients) {
-            return Err(format!(
-                "mfcc.coefficients is {}: must be 1 to filters",
-                config.coefficients
-            ));
+        if !(1..=filters).contains(&coefficients) {
+            return Err(MfccError::Coefficients { coefficients, filters });
         }
-        if config.deltas > 2 {
-            return Err(format!("mfcc.deltas is {}: must be 0, 1 or 2", config.deltas));
+        if deltas > 2 {
+            return Err(MfccError::Deltas(deltas));
         }
-        if config.slices == 0 || !fine.is_multiple_of(config.slices) {
-            return Err(format!(
-                "mfcc.slices is {}: must divide hop/{FINE_HOP} = {fine}",
-                config.slices
-            ));
+        if slices == 0 || !fine.is_multiple_of(slices) {
+            return Err(MfccError::Slices { slices, fine });
         }
         let window =
             (0..WINDOW).map(|i| 0.5 - 0.5 * (2.0 * PI * i as f32 / WINDOW as f32).cos()).collect();
-        let (m, n) = (config.filters, config.coefficients);
+        let (m, n) = (filters, coefficients);
         let dct = (0..n * m)
             .map(|i| {
                 let (k, j) = (i / m, i % m);
@@ -262,7 +255,7 @@ mod tests {
             (MfccConfig { filters: 1000, ..Default::default() }, "filters"),
             (MfccConfig { deltas: 3, ..Default::default() }, "deltas"),
         ] {
-            assert!(Mfcc::new(config).err().unwrap().contains(field));
+            assert!(Mfcc::new(config).err().unwrap().to_string().contains(field));
         }
     }
 }

@@ -11,42 +11,41 @@ use std::ops::Range;
 use flate2::read::ZlibDecoder;
 use slam_nn::weights::pickle::{Hook, Id, Node, Pickle};
 
-use super::files::{Array, Element, Matrix, big_endian};
+use super::error::{CentroidFault, JoblibFault};
+use super::matrix::{Array, Element, Matrix, big_endian};
 
 /// A decompressed file is no larger: 65,535 centroids of 1,024 values take a quarter.
 const MAX_BYTES: u64 = 1 << 30;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Matrix, String> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Matrix, CentroidFault> {
     if bytes.first() == Some(&0x78) {
         let mut plain = Vec::new();
         let read = ZlibDecoder::new(bytes).take(MAX_BYTES).read_to_end(&mut plain);
-        read.map_err(|e| format!("the compressed file is broken: {e}"))?;
+        read.map_err(JoblibFault::Compressed)?;
         if plain.len() as u64 == MAX_BYTES {
-            return Err(format!("the compressed file holds {MAX_BYTES} bytes or more"));
+            return Err(JoblibFault::TooLarge(MAX_BYTES).into());
         }
         return parse_pickle(&plain);
     }
     parse_pickle(bytes)
 }
 
-fn parse_pickle(bytes: &[u8]) -> Result<Matrix, String> {
+fn parse_pickle(bytes: &[u8]) -> Result<Matrix, CentroidFault> {
     let mut arrays = Arrays { input: bytes, found: Vec::new() };
     let pickle = Pickle::read(bytes, &mut arrays)?;
     let Node::Object { callable, args, state: Some(state), .. } = pickle.node(pickle.root()) else {
-        return Err("the pickle is no scikit-learn model".into());
+        return Err(JoblibFault::NoModel.into());
     };
     let class = class_of(&pickle, *callable, *args).unwrap_or_default();
     if !matches!(class, "KMeans" | "MiniBatchKMeans") {
-        return Err(format!("the pickle holds '{class}', expected KMeans or MiniBatchKMeans"));
+        return Err(JoblibFault::Class(class.to_owned()).into());
     }
-    let centres = pickle
-        .get(*state, "cluster_centers_")
-        .ok_or("the model has no cluster_centers_; it was not fitted")?;
+    let centres = pickle.get(*state, "cluster_centers_").ok_or(JoblibFault::NotFitted)?;
     let Node::Inline { object, data } = pickle.node(centres) else {
-        return Err("cluster_centers_ is no array of joblib's".into());
+        return Err(JoblibFault::NoArray.into());
     };
     let array = arrays.found.iter().find(|(id, _)| id == object).map(|(_, a)| a);
-    array.ok_or("cluster_centers_ is no array")?.matrix(&bytes[data.clone()])
+    array.ok_or(JoblibFault::NoArray)?.matrix(&bytes[data.clone()])
 }
 
 /// The class of an object that was made by `cls.__new__(cls)` or by `copyreg._reconstructor(cls, …)`.
@@ -66,52 +65,53 @@ struct Arrays<'a> {
 }
 
 impl Hook for Arrays<'_> {
+    type Error = JoblibFault;
+
     fn after_build(
         &mut self,
         pickle: &Pickle,
         object: Id,
         position: usize,
-    ) -> Result<Option<Range<usize>>, String> {
+    ) -> Result<Option<Range<usize>>, JoblibFault> {
         let Node::Object { callable, args, state: Some(state), .. } = pickle.node(object) else {
             return Ok(None);
         };
         if class_of(pickle, *callable, *args) != Some("NumpyArrayWrapper") {
             return Ok(None);
         }
-        let array = wrapped(pickle, *state)?;
-        let cut_off = || "the pickle's array is cut off".to_owned();
+        let array = wrapped(pickle, *state, position)?;
+        let cut_off = JoblibFault::CutOff { at: position };
         let mut start = position;
         let aligned = pickle.get(*state, "numpy_array_alignment_bytes");
         if aligned.is_some_and(|id| *pickle.node(id) != Node::None) {
-            let padding = *self.input.get(start).ok_or_else(cut_off)?;
+            let Some(&padding) = self.input.get(start) else { return Err(cut_off) };
             start += 1 + usize::from(padding);
         }
-        let size = array.size().ok_or("the pickle's array overflows")?;
+        let size = array.size().ok_or(JoblibFault::Overflow { at: position })?;
         let end = start.checked_add(size).filter(|end| *end <= self.input.len());
-        let data = start..end.ok_or_else(cut_off)?;
+        let data = start..end.ok_or(cut_off)?;
         self.found.push((object, array));
         Ok(Some(data))
     }
 }
 
-/// What a wrapper's state says about its array.
-fn wrapped(pickle: &Pickle, state: Id) -> Result<Array, String> {
-    let get = |key: &str| pickle.get(state, key).ok_or(format!("an array without its {key}"));
-    let shape = pickle
-        .elements(get("shape")?)
-        .ok_or("an array's shape is no tuple")?
-        .iter()
-        .map(|&id| pickle.int(id).and_then(|n| usize::try_from(n).ok()))
-        .collect::<Option<Vec<_>>>()
-        .ok_or("an array's shape is no tuple of numbers")?;
+/// What a wrapper's state says about its array, whose data begin at byte `at`.
+fn wrapped(pickle: &Pickle, state: Id, at: usize) -> Result<Array, JoblibFault> {
+    let get =
+        |field: &'static str| pickle.get(state, field).ok_or(JoblibFault::Array { field, at });
+    let numbers = |ids: &[Id]| -> Option<Vec<usize>> {
+        ids.iter().map(|&id| usize::try_from(pickle.int(id)?).ok()).collect()
+    };
+    let shape = pickle.elements(get("shape")?).and_then(numbers);
+    let shape = shape.ok_or(JoblibFault::Array { field: "shape", at })?;
     let fortran_order = pickle.str(get("order")?) == Some("F");
-    let (element, big_endian) = dtype(pickle, get("dtype")?)?;
+    let (element, big_endian) = dtype(pickle, get("dtype")?, at)?;
     Ok(Array { element, big_endian, fortran_order, shape })
 }
 
 /// A pickled `numpy.dtype`: `dtype('f4', False, True)` with the byte order second in its state.
-fn dtype(pickle: &Pickle, id: Id) -> Result<(Element, bool), String> {
-    let unknown = || "an array's dtype is not understood".to_owned();
+fn dtype(pickle: &Pickle, id: Id, at: usize) -> Result<(Element, bool), JoblibFault> {
+    let unknown = || JoblibFault::Array { field: "dtype", at };
     let Node::Object { args, state, .. } = pickle.node(id) else { return Err(unknown()) };
     let first = pickle.elements(*args).and_then(|a| a.first()).ok_or_else(unknown)?;
     let name = pickle.str(*first).ok_or_else(unknown)?;
@@ -121,6 +121,6 @@ fn dtype(pickle: &Pickle, id: Id) -> Result<(Element, bool), String> {
         .and_then(big_endian)
         .unwrap_or(false);
     // Other arrays of the model are skipped: their size is what counts. Objects have none.
-    let element = Element::named(name).ok_or_else(|| format!("an array of '{name}' objects"))?;
-    Ok((element, order))
+    let objects = || JoblibFault::Objects { elements: name.to_owned(), at };
+    Ok((Element::named(name).ok_or_else(objects)?, order))
 }

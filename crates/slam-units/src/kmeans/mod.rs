@@ -1,14 +1,16 @@
 //! k-means: centroids and exact assignment. [Fitting](KMeans::fit) is ours; centroids of others are read
 //! from scikit-learn's joblib files, `.npy` and safetensors.
 
+mod error;
 mod files;
 mod fit;
 mod joblib;
+mod matrix;
 mod npy;
 
+pub use error::{CentroidFault, JoblibFault, KMeansError, NpyFault};
 pub(crate) use fit::Thinned;
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -52,41 +54,6 @@ impl Default for KMeansConfig {
             standardise: false,
         }
     }
-}
-
-/// Centroids that cannot be fitted or read.
-#[derive(Debug, thiserror::Error)]
-pub enum KMeansError {
-    /// Fewer frames than centroids.
-    #[error("{frames} frames are too few for {k} centroids; take more shards or a smaller k")]
-    TooFew {
-        /// Frames.
-        frames: usize,
-        /// Centroids.
-        k: usize,
-    },
-    /// A parameter out of its range.
-    #[error("k is {0}: must be 1 to 65,535, as units are 16-bit numbers")]
-    K(usize),
-    /// A value that is not finite.
-    #[error("frame {0} has a value that is not finite")]
-    NotFinite(usize),
-    /// A file that holds no centroids.
-    #[error("failed to read centroids from {path}: {message}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// A file that cannot be written.
-    #[error("failed to write centroids to {path}: {message}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        message: String,
-    },
 }
 
 /// Centroids, and the scale features have before they are compared with them.

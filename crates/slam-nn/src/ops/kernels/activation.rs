@@ -16,7 +16,7 @@ multiversion! {
 /// `silu(a) * b`; the lengths are equal.
 pub(in crate::ops) fn swiglu_forward(a: &[f32], b: &[f32]) -> Vec<f32> {
     assert_eq!(a.len(), b.len());
-    // SAFETY: the tasks cover the vector, and each writes its whole part.
+    // SAFETY: all have `a`'s length, so that the zipped parts cover `y`, and each is written to its end.
     unsafe {
         written(a.len(), |y| {
             y.par_chunks_mut(TASK)
@@ -42,7 +42,7 @@ multiversion! {
 /// Turns dy in `g` into da and returns db.
 pub(in crate::ops) fn swiglu_backward(a: &[f32], b: &[f32], g: &mut [f32]) -> Vec<f32> {
     assert!(a.len() == b.len() && a.len() == g.len());
-    // SAFETY: the tasks cover the vector, and each writes its whole part.
+    // SAFETY: all have `a`'s length, so that the zipped parts cover `db`, and each is written to its end.
     unsafe {
         written(a.len(), |db| {
             g.par_chunks_mut(TASK)
@@ -71,7 +71,7 @@ multiversion! {
 
 /// `x Φ(x)`.
 pub(in crate::ops) fn gelu_forward(x: &[f32]) -> Vec<f32> {
-    // SAFETY: the tasks cover the vector, and each writes its whole part.
+    // SAFETY: both have `x`'s length, so that the zipped parts cover `y`, and each is written to its end.
     unsafe {
         written(x.len(), |y| {
             y.par_chunks_mut(TASK)

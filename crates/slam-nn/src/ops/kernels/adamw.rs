@@ -2,7 +2,7 @@
 
 use super::TASK;
 use super::simd::LANES;
-use crate::ops::AdamWStep;
+use crate::ops::arguments::AdamWStep;
 use rayon::prelude::*;
 
 /// The factors of a step, computed in f64 as torch does.

@@ -152,7 +152,8 @@ pub(in crate::ops) fn forward(
                         let p = Matrix::new(&scores, rows, width, width);
                         let out = &mut out[h * n.dim..];
                         assert!(out.len() >= (rows - 1) * token + n.dim);
-                        // SAFETY: the extent was checked; the block is exclusively this task's.
+                        // SAFETY: `rows` rows of `dim` values, `token` apart, end within `out`, as was asserted;
+                        // `out` is borrowed by this task alone, which takes one head after another.
                         unsafe { product(out.as_mut_ptr(), token, Into::Replace, 1.0, p, v, one) }
                     }
                 });
@@ -221,8 +222,8 @@ pub(in crate::ops) fn backward(x: Kept, d_out: &[f32], n: Sizes) -> (Vec<f32>, V
             let ds = Matrix::new(&ds, rows, width, width);
             product_into(&mut dv[lo * n.dim..], Into::Add, 1.0, p.transposed(), d_out, one);
             product_into(&mut dk[lo * n.dim..], Into::Add, n.scale, ds.transposed(), q, one);
-            // SAFETY: `start` and the rows after it lie within dq, as they do within q; no other
-            // task has this batch row and head.
+            // SAFETY: dq is as long as q, and these rows lie within q, as `Matrix::new` asserted; no other
+            // task has this head of this row of the batch, and nobody looks at dq before all are done.
             unsafe { product(shared.at(start).0, token, Into::Replace, n.scale, ds, k, one) };
         }
     });

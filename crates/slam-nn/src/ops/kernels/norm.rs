@@ -30,7 +30,8 @@ pub(in crate::ops) fn rms_forward(x: &[f32], w: &[f32], eps: f32) -> (Vec<f32>, 
     let rows = rows_per_task(h);
     let mut rstd = vec![0.0; x.len() / h];
     assert_eq!(rstd.len() * h, x.len(), "whole rows");
-    // SAFETY: the tasks cover all rows, and each writes its whole rows.
+    // SAFETY: `x` is whole rows, as was asserted, so that the tasks cover `y`; of every row all `h` values
+    // are written.
     let y = unsafe {
         written(x.len(), |y| {
             y.par_chunks_mut(rows * h)
@@ -117,7 +118,8 @@ pub(in crate::ops) fn layer_forward(
     let rows = rows_per_task(h);
     let mut stats = vec![0.0; x.len() / h * 2];
     assert!(stats.len() / 2 * h == x.len() && b.len() == h, "whole rows");
-    // SAFETY: the tasks cover all rows, and each writes its whole rows.
+    // SAFETY: `x` is whole rows, as was asserted, so that the tasks cover `y`; of every row all `h` values
+    // are written.
     let y = unsafe {
         written(x.len(), |y| {
             y.par_chunks_mut(rows * h)

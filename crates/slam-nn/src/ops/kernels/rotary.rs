@@ -49,7 +49,8 @@ pub(in crate::ops) fn rotate(x: &[f32], positions: &[i64], by: Rotation) -> Vec<
     let token = by.heads * by.dim;
     assert!(x.len() == positions.len() * token && 2 * by.half <= by.dim && by.half > 0);
     let tokens = rows_per_task(token);
-    // SAFETY: the tasks cover all tokens; both branches write the whole token.
+    // SAFETY: `x` and `positions` are of one number of tokens, as was asserted, so that the tasks cover
+    // all of `y`; each token is written whole, turned (`dim` values a head) or filled.
     unsafe {
         written(x.len(), |y| {
             y.par_chunks_mut(tokens * token)

@@ -23,15 +23,16 @@ macro_rules! multiversion {
                     && std::arch::is_x86_feature_detected!("avx512dq")
                     && std::arch::is_x86_feature_detected!("avx512vl")
                     && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("avx2")
                     && std::arch::is_x86_feature_detected!("fma")
                 {
-                    // SAFETY: the features were detected.
+                    // SAFETY: the machine has every feature that the function is compiled with.
                     return unsafe { avx512($($a),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2")
                     && std::arch::is_x86_feature_detected!("fma")
                 {
-                    // SAFETY: the features were detected.
+                    // SAFETY: the machine has both features that the function is compiled with.
                     return unsafe { avx2($($a),*) };
                 }
             }

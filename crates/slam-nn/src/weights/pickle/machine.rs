@@ -1,31 +1,92 @@
 //! The machine that a pickle is a program for, without what would need Python.
 
-use super::{Hook, Id, Node, Pickle};
+use super::error::PickleError;
+use super::value::{Id, Node, Pickle};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::str::FromStr;
 
 /// Values of a pickle at most; the index of a checkpoint of a thousand tensors has some 30,000.
 const LIMIT: usize = 1 << 20;
 
-/// Runs the program at the start of `input`.
-pub(super) fn run(input: &[u8], hook: &mut dyn Hook) -> Result<Pickle, String> {
-    let mut machine = Machine {
-        input,
-        at: 0,
-        out: Pickle::default(),
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: BTreeMap::new(),
-    };
-    while !machine.step(hook)? {
-        // An opcode of one byte makes a node of many: what memory a file takes must not be its choice.
-        if machine.out.nodes.len().max(machine.stack.len()).max(machine.marks.len()) > LIMIT {
-            return Err(format!("the pickle has more than {LIMIT} values"));
-        }
+/// Lets a format put raw data between opcodes, as joblib puts arrays behind their wrapper's `BUILD`.
+pub trait Hook {
+    /// What reading fails with.
+    type Error: From<PickleError>;
+
+    /// Called after each `BUILD` with the object and the input's next position: the data's range, if
+    /// data follows here. Reading goes on at its end.
+    ///
+    /// # Errors
+    /// When the data that must follow is not there.
+    fn after_build(
+        &mut self,
+        pickle: &Pickle,
+        object: Id,
+        position: usize,
+    ) -> Result<Option<Range<usize>>, Self::Error>;
+}
+
+/// No data between opcodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plain;
+
+impl Hook for Plain {
+    type Error = PickleError;
+
+    fn after_build(
+        &mut self,
+        _: &Pickle,
+        _: Id,
+        _: usize,
+    ) -> Result<Option<Range<usize>>, PickleError> {
+        Ok(None)
     }
-    machine.out.root = machine.pop()?;
-    machine.out.end = machine.at;
-    Ok(machine.out)
+}
+
+impl Pickle {
+    /// Reads the pickle at the start of `input`.
+    ///
+    /// # Errors
+    /// When it is cut off, malformed, or uses an opcode that would need Python.
+    pub fn read<H: Hook>(input: &[u8], hook: &mut H) -> Result<Self, H::Error> {
+        let mut machine = Machine {
+            input,
+            at: 0,
+            out: Self::default(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: BTreeMap::new(),
+        };
+        loop {
+            match machine.step()? {
+                Step::Done => {}
+                Step::Built(object) => {
+                    if let Some(data) = hook.after_build(&machine.out, object, machine.at)? {
+                        machine.inline(object, data)?;
+                    }
+                }
+                Step::End => break,
+            }
+            // An opcode of one byte makes a node of many: what memory a file takes must not be its choice.
+            if machine.out.nodes.len().max(machine.stack.len()).max(machine.marks.len()) > LIMIT {
+                return Err(PickleError::TooMany { most: LIMIT }.into());
+            }
+        }
+        machine.out.root = machine.pop()?;
+        machine.out.end = machine.at;
+        Ok(machine.out)
+    }
+}
+
+/// What an opcode did.
+enum Step {
+    /// What concerns the machine alone.
+    Done,
+    /// It set the state of this object.
+    Built(Id),
+    /// It was the last one.
+    End,
 }
 
 struct Machine<'a> {
@@ -38,33 +99,40 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    fn take(&mut self, n: usize) -> Result<Range<usize>, String> {
+    fn take(&mut self, n: usize) -> Result<Range<usize>, PickleError> {
         let end = self.at.checked_add(n).filter(|end| *end <= self.input.len());
-        let end = end.ok_or_else(|| format!("the pickle is cut off at byte {}", self.at))?;
+        let end = end.ok_or(PickleError::CutOff { at: self.at })?;
         let range = self.at..end;
         self.at = end;
         Ok(range)
     }
 
     /// A little-endian unsigned number of `n` bytes, at most 8.
-    fn number(&mut self, n: usize) -> Result<u64, String> {
+    fn number(&mut self, n: usize) -> Result<u64, PickleError> {
         let range = self.take(n)?;
         Ok(self.input[range].iter().rev().fold(0, |v, b| v << 8 | u64::from(*b)))
     }
 
-    fn length(&mut self, n: usize) -> Result<usize, String> {
-        usize::try_from(self.number(n)?).map_err(|_| "a length does not fit".to_owned())
+    fn length(&mut self, n: usize) -> Result<usize, PickleError> {
+        let length = self.number(n)?;
+        usize::try_from(length).map_err(|_| PickleError::CutOff { at: self.at })
     }
 
-    fn line(&mut self) -> Result<String, String> {
+    fn line(&mut self) -> Result<String, PickleError> {
         let rest = &self.input[self.at..];
-        let n = rest.iter().position(|b| *b == b'\n').ok_or("a line of the pickle has no end")?;
+        let n = rest.iter().position(|b| *b == b'\n');
+        let n = n.ok_or(PickleError::CutOff { at: self.at })?;
         let text = String::from_utf8_lossy(&rest[..n]).into_owned();
         self.at += n + 1;
         Ok(text)
     }
 
-    fn text(&mut self, n: usize) -> Result<(), String> {
+    /// A number that is written out, as the line just taken has it.
+    fn parsed<T: FromStr>(&self, line: &str) -> Result<T, PickleError> {
+        line.parse().map_err(|_| PickleError::Number { at: self.at })
+    }
+
+    fn text(&mut self, n: usize) -> Result<(), PickleError> {
         let range = self.take(n)?;
         let text = String::from_utf8_lossy(&self.input[range]).into_owned();
         self.push(Node::Str(text));
@@ -77,46 +145,46 @@ impl Machine<'_> {
     }
 
     /// The innermost mark guards what lies below it.
-    fn pop(&mut self) -> Result<Id, String> {
+    fn pop(&mut self) -> Result<Id, PickleError> {
         if self.stack.len() <= self.marks.last().copied().unwrap_or(0) {
-            return Err(format!("the pickle's stack is empty at byte {}", self.at));
+            return Err(PickleError::Stack { at: self.at });
         }
-        self.stack.pop().ok_or_else(|| "the pickle's stack is empty".to_owned())
+        self.stack.pop().ok_or(PickleError::Stack { at: self.at })
     }
 
-    fn top(&self) -> Result<Id, String> {
-        self.stack.last().copied().ok_or_else(|| "the pickle's stack is empty".to_owned())
+    fn top(&self) -> Result<Id, PickleError> {
+        self.stack.last().copied().ok_or(PickleError::Stack { at: self.at })
     }
 
-    fn pop_mark(&mut self) -> Result<Vec<Id>, String> {
-        let mark = self.marks.pop().ok_or("the pickle lacks a mark")?;
+    fn pop_mark(&mut self) -> Result<Vec<Id>, PickleError> {
+        let mark = self.marks.pop().ok_or(PickleError::Mark { at: self.at })?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
-    fn pairs(ids: &[Id]) -> Result<Vec<(Id, Id)>, String> {
+    fn pairs(&self, ids: &[Id]) -> Result<Vec<(Id, Id)>, PickleError> {
         let (pairs, rest) = ids.as_chunks::<2>();
         if !rest.is_empty() {
-            return Err("a dict of the pickle has a key without a value".to_owned());
+            return Err(PickleError::Key { at: self.at });
         }
         Ok(pairs.iter().map(|[k, v]| (*k, *v)).collect())
     }
 
-    fn extend_list(&mut self, ids: Vec<Id>) -> Result<(), String> {
+    fn extend_list(&mut self, ids: Vec<Id>) -> Result<(), PickleError> {
         let list = self.top()?;
         match &mut self.out.nodes[list] {
             Node::List(v) => v.extend(ids),
             // Lists of classes that derive from list: their elements are not needed.
             Node::Object { .. } => {}
-            other => return Err(format!("the pickle appends to {other:?}")),
+            _ => return Err(PickleError::List { at: self.at }),
         }
         Ok(())
     }
 
-    fn extend_dict(&mut self, pairs: Vec<(Id, Id)>) -> Result<(), String> {
+    fn extend_dict(&mut self, pairs: Vec<(Id, Id)>) -> Result<(), PickleError> {
         let dict = self.top()?;
         match &mut self.out.nodes[dict] {
             Node::Dict(v) | Node::Object { items: v, .. } => v.extend(pairs),
-            other => return Err(format!("the pickle sets items of {other:?}")),
+            _ => return Err(PickleError::Dict { at: self.at }),
         }
         Ok(())
     }
@@ -125,18 +193,19 @@ impl Machine<'_> {
         self.push(Node::Object { callable, args, state: None, items: Vec::new() });
     }
 
-    fn memoise(&mut self, at: usize) -> Result<(), String> {
-        self.memo.insert(at, self.top()?);
+    fn memoise(&mut self, index: usize) -> Result<(), PickleError> {
+        self.memo.insert(index, self.top()?);
         Ok(())
     }
 
-    fn recall(&mut self, at: usize) -> Result<(), String> {
-        let id = *self.memo.get(&at).ok_or_else(|| format!("the pickle's memo has no {at}"))?;
+    fn recall(&mut self, index: usize) -> Result<(), PickleError> {
+        let id = self.memo.get(&index).copied();
+        let id = id.ok_or(PickleError::Memo { index, at: self.at })?;
         self.stack.push(id);
         Ok(())
     }
 
-    fn long(&mut self, n: usize) -> Result<(), String> {
+    fn long(&mut self, n: usize) -> Result<(), PickleError> {
         let range = self.take(n)?;
         let bytes = &self.input[range.clone()];
         if n > 8 {
@@ -150,16 +219,27 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Executes one opcode; true at the end.
-    fn step(&mut self, hook: &mut dyn Hook) -> Result<bool, String> {
+    /// Puts data from between the opcodes in the place of the object that stands for it.
+    fn inline(&mut self, object: Id, data: Range<usize>) -> Result<(), PickleError> {
+        if data.start < self.at || data.end < data.start || data.end > self.input.len() {
+            return Err(PickleError::CutOff { at: self.at });
+        }
+        self.at = data.end;
+        self.pop()?;
+        self.push(Node::Inline { object, data });
+        Ok(())
+    }
+
+    /// Executes one opcode.
+    fn step(&mut self) -> Result<Step, PickleError> {
         let start = self.at;
         let op = self.number(1)? as u8;
         match op {
-            b'.' => return Ok(true),
+            b'.' => return Ok(Step::End),
             0x80 => {
                 let protocol = self.number(1)?;
                 if protocol > 5 {
-                    return Err(format!("pickle protocol {protocol} is not known"));
+                    return Err(PickleError::Protocol(protocol));
                 }
             }
             0x95 => {
@@ -193,11 +273,12 @@ impl Machine<'_> {
             }
             b'I' | b'L' => {
                 let line = self.line()?;
-                self.push(match line.trim_end_matches('L') {
+                let node = match line.trim_end_matches('L') {
                     "00" => Node::Bool(false),
                     "01" => Node::Bool(true),
-                    text => Node::Int(text.parse().map_err(|_| format!("`{text}` is no integer"))?),
-                });
+                    text => Node::Int(self.parsed(text)?),
+                };
+                self.push(node);
             }
             0x8a => {
                 let n = self.length(1)?;
@@ -209,7 +290,8 @@ impl Machine<'_> {
             }
             b'F' => {
                 let line = self.line()?;
-                self.push(Node::Float(line.parse().map_err(|_| format!("`{line}` is no float"))?));
+                let value = self.parsed(&line)?;
+                self.push(Node::Float(value));
             }
             b'G' => {
                 let bits = self.number(8)?.swap_bytes();
@@ -260,13 +342,14 @@ impl Machine<'_> {
             }
             0x85..=0x87 => {
                 let mut ids =
-                    (0x85..=op).map(|_| self.pop()).collect::<Result<Vec<Id>, String>>()?;
+                    (0x85..=op).map(|_| self.pop()).collect::<Result<Vec<Id>, PickleError>>()?;
                 ids.reverse();
                 self.push(Node::Tuple(ids));
             }
             b'}' => self.push(Node::Dict(Vec::new())),
             b'd' => {
-                let pairs = Self::pairs(&self.pop_mark()?)?;
+                let ids = self.pop_mark()?;
+                let pairs = self.pairs(&ids)?;
                 self.push(Node::Dict(pairs));
             }
             b's' => {
@@ -274,7 +357,8 @@ impl Machine<'_> {
                 self.extend_dict(vec![(key, value)])?;
             }
             b'u' => {
-                let pairs = Self::pairs(&self.pop_mark()?)?;
+                let ids = self.pop_mark()?;
+                let pairs = self.pairs(&ids)?;
                 self.extend_dict(pairs)?;
             }
             b'Q' => {
@@ -292,7 +376,7 @@ impl Machine<'_> {
                         let node = Node::Global { module: module.into(), name: name.into() };
                         self.push(node);
                     }
-                    _ => return Err("a global's name is no string".to_owned()),
+                    _ => return Err(PickleError::Global { at: self.at }),
                 }
             }
             b'R' | 0x81 => {
@@ -309,40 +393,32 @@ impl Machine<'_> {
                 if let Node::Object { state: slot, .. } = &mut self.out.nodes[object] {
                     *slot = Some(state);
                 }
-                if let Some(data) = hook.after_build(&self.out, object, self.at)? {
-                    if data.start < self.at || data.end < data.start || data.end > self.input.len()
-                    {
-                        return Err("data between opcodes is cut off".to_owned());
-                    }
-                    self.at = data.end;
-                    self.pop()?;
-                    self.push(Node::Inline { object, data });
-                }
+                return Ok(Step::Built(object));
             }
             b'h' => {
-                let at = self.length(1)?;
-                self.recall(at)?;
+                let index = self.length(1)?;
+                self.recall(index)?;
             }
             b'j' => {
-                let at = self.length(4)?;
-                self.recall(at)?;
+                let index = self.length(4)?;
+                self.recall(index)?;
             }
             b'q' => {
-                let at = self.length(1)?;
-                self.memoise(at)?;
+                let index = self.length(1)?;
+                self.memoise(index)?;
             }
             b'r' => {
-                let at = self.length(4)?;
-                self.memoise(at)?;
+                let index = self.length(4)?;
+                self.memoise(index)?;
             }
             b'g' | b'p' => {
                 let line = self.line()?;
-                let at = line.parse().map_err(|_| format!("`{line}` is no memo index"))?;
-                if op == b'g' { self.recall(at)? } else { self.memoise(at)? }
+                let index = self.parsed(&line)?;
+                if op == b'g' { self.recall(index)? } else { self.memoise(index)? }
             }
             0x94 => self.memoise(self.memo.len())?,
-            other => return Err(format!("opcode {other:#04x} at byte {start} is not supported")),
+            opcode => return Err(PickleError::Opcode { opcode, at: start }),
         }
-        Ok(false)
+        Ok(Step::Done)
     }
 }

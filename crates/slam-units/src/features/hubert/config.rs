@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::error::{ConfigFault, HubertError};
+
 /// What a HuBERT's `config.json` says about its shape; what does not bear on inference is ignored.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the fields are those of config.json")]
@@ -87,72 +89,81 @@ impl HubertConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// If the file cannot be read, is no HuBERT, or asks for something this implementation has not. The
-    /// message names the file and the field.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let bytes = fs::read(path).map_err(|e| named(&e))?;
-        let config: Self = serde_json::from_slice(&bytes).map_err(|e| named(&e))?;
-        config.check().map_err(|e| named(&e))?;
+    /// If the file cannot be read, is no HuBERT, or asks for something this implementation has not.
+    pub fn read(path: &Path) -> Result<Self, HubertError> {
+        let named = || path.to_owned();
+        let bytes = fs::read(path).map_err(|source| HubertError::Read { path: named(), source })?;
+        let config: Self = serde_json::from_slice(&bytes)
+            .map_err(|source| HubertError::Json { path: named(), source })?;
+        config.check().map_err(|source| HubertError::Config { path: named(), source })?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), ConfigFault> {
         if self.model_type != "hubert" {
-            return Err(format!("model_type is '{}', expected 'hubert'", self.model_type));
+            return Err(ConfigFault::ModelType(self.model_type.clone()));
         }
         let layers = self.conv_dim.len();
         if layers == 0 || self.conv_kernel.len() != layers || self.conv_stride.len() != layers {
-            return Err("conv_dim, conv_kernel and conv_stride must be of one length".into());
+            return Err(ConfigFault::Convolutions);
         }
-        let sizes = [&self.conv_dim, &self.conv_kernel, &self.conv_stride];
-        let widths = [
-            self.hidden_size,
-            self.intermediate_size,
-            self.num_attention_heads,
-            self.num_conv_pos_embeddings,
-            self.num_conv_pos_embedding_groups,
-        ];
-        if sizes.into_iter().flatten().chain(&widths).any(|&s| s == 0 || s > MAX_SIZE) {
-            return Err(format!("a size is 0 or above {MAX_SIZE}"));
+        let one = std::slice::from_ref;
+        for (field, sizes) in [
+            ("conv_dim", self.conv_dim.as_slice()),
+            ("conv_kernel", self.conv_kernel.as_slice()),
+            ("conv_stride", self.conv_stride.as_slice()),
+            ("hidden_size", one(&self.hidden_size)),
+            ("intermediate_size", one(&self.intermediate_size)),
+            ("num_attention_heads", one(&self.num_attention_heads)),
+            ("num_conv_pos_embeddings", one(&self.num_conv_pos_embeddings)),
+            ("num_conv_pos_embedding_groups", one(&self.num_conv_pos_embedding_groups)),
+        ] {
+            if let Some(&size) = sizes.iter().find(|&&s| s == 0 || s > MAX_SIZE) {
+                return Err(ConfigFault::Size { field, size, most: MAX_SIZE });
+            }
         }
-        if self.conv_kernel.iter().zip(&self.conv_stride).any(|(k, s)| k < s) {
-            return Err("a convolution's stride is longer than its kernel".into());
+        let mut convolutions = self.conv_kernel.iter().zip(&self.conv_stride);
+        if let Some(convolution) = convolutions.position(|(kernel, stride)| kernel < stride) {
+            return Err(ConfigFault::Stride { convolution });
         }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return Err("hidden_size is no multiple of num_attention_heads".into());
-        }
-        if !self.hidden_size.is_multiple_of(self.num_conv_pos_embedding_groups) {
-            return Err("hidden_size is no multiple of num_conv_pos_embedding_groups".into());
+        for (by, parts) in [
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_conv_pos_embedding_groups", self.num_conv_pos_embedding_groups),
+        ] {
+            if !self.hidden_size.is_multiple_of(parts) {
+                return Err(ConfigFault::Uneven { by });
+            }
         }
         if !["group", "layer"].contains(&self.feat_extract_norm.as_str()) {
-            return Err(format!(
-                "feat_extract_norm is '{}': group or layer",
-                self.feat_extract_norm
-            ));
+            return Err(ConfigFault::Norm(self.feat_extract_norm.clone()));
         }
         for (field, value) in [
             ("feat_extract_activation", &self.feat_extract_activation),
             ("hidden_act", &self.hidden_act),
         ] {
             if value != "gelu" {
-                return Err(format!("{field} is '{value}'; only gelu is implemented"));
+                return Err(ConfigFault::Activation { field, value: value.clone() });
             }
         }
         if self.adapter_attn_dim.is_some() {
-            return Err("adapter_attn_dim: adapters are not implemented".into());
+            return Err(ConfigFault::Adapters);
         }
-        self.hop().zip(self.receptive_field()).map(drop).ok_or("the strides overflow".to_owned())
+        let mut layers = self.conv_kernel.iter().zip(&self.conv_stride);
+        let sizes = layers.try_fold((1usize, 1usize), |(hop, seen), (kernel, stride)| {
+            let seen = (kernel - 1).checked_mul(hop)?.checked_add(seen)?;
+            Some((hop.checked_mul(*stride)?, seen))
+        });
+        sizes.map(drop).ok_or(ConfigFault::Overflow)
     }
 
     /// Samples between frames.
-    pub fn hop(&self) -> Option<usize> {
-        self.conv_stride.iter().try_fold(1usize, |hop, s| hop.checked_mul(*s))
+    pub fn hop(&self) -> usize {
+        self.conv_stride.iter().product()
     }
 
     /// Samples that one frame of the frontend sees.
-    pub fn receptive_field(&self) -> Option<usize> {
-        let mut layers = self.conv_kernel.iter().zip(&self.conv_stride).rev();
-        layers.try_fold(1usize, |seen, (k, s)| (seen - 1).checked_mul(*s)?.checked_add(*k))
+    pub fn receptive_field(&self) -> usize {
+        let layers = self.conv_kernel.iter().zip(&self.conv_stride).rev();
+        layers.fold(1, |seen, (kernel, stride)| (seen - 1) * stride + kernel)
     }
 }

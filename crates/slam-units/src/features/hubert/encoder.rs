@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor};
 use slam_nn::ops::{self, Activation};
+use slam_nn::weights::WeightsError;
 
 use super::config::HubertConfig;
 use super::weights::{Convolution, LayerNorm, Linear, Source};
@@ -27,7 +28,7 @@ impl Encoder {
         source: &Source<'_>,
         config: &HubertConfig,
         layers: usize,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, WeightsError> {
         let hidden = config.hidden_size;
         let eps = config.layer_norm_eps;
         let input = config.conv_dim.last().copied().unwrap_or_default();
@@ -93,7 +94,7 @@ struct PositionalConvolution {
 }
 
 impl PositionalConvolution {
-    fn load(source: &Source<'_>, config: &HubertConfig) -> Result<Self, String> {
+    fn load(source: &Source<'_>, config: &HubertConfig) -> Result<Self, WeightsError> {
         let hidden = config.hidden_size;
         let (kernel, groups) =
             (config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups);
@@ -116,7 +117,7 @@ impl PositionalConvolution {
                 };
                 let scale = get("weight")? / (get("running_var")? + BATCH_NORM_EPS).sqrt();
                 let shift = get("bias")? - get("running_mean")? * scale.clone();
-                Ok::<_, String>((scale, shift))
+                Ok::<_, WeightsError>((scale, shift))
             })
             .transpose()?;
         Ok(Self { groups, kernel, batch_norm })
@@ -124,7 +125,7 @@ impl PositionalConvolution {
 
     /// The weight `[output, input, kernel]`: plain, or under weight norm over all but the kernel's axis
     /// (Salimans and Kingma, 2016), by torch's new names or its old ones.
-    fn weight(source: &Source<'_>, shape: [usize; 3]) -> Result<Vec<f32>, String> {
+    fn weight(source: &Source<'_>, shape: [usize; 3]) -> Result<Vec<f32>, WeightsError> {
         let name = "encoder.pos_conv_embed.conv";
         let kernel = shape[2];
         let pairs = [
@@ -189,7 +190,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(source: &Source<'_>, name: &str, config: &HubertConfig) -> Result<Self, String> {
+    fn load(source: &Source<'_>, name: &str, config: &HubertConfig) -> Result<Self, WeightsError> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let linear = |part: &str, output, input| {
             Linear::load(source, &format!("{name}.{part}"), output, input)

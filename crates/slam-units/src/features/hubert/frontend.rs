@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use slam_nn::ops::{self, Activation};
+use slam_nn::weights::WeightsError;
 use std::ops::Range;
 
 use super::config::HubertConfig;
@@ -84,7 +85,7 @@ impl Frontend {
         source: &Source<'_>,
         config: &HubertConfig,
         device: &Device,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, WeightsError> {
         let mut layers = Vec::new();
         let mut group_norm = None;
         let mut input = 1;
@@ -113,12 +114,11 @@ impl Frontend {
             layers.push(Layer { convolution, norm });
             input = output;
         }
-        let overflow = "the strides overflow";
         Ok(Self {
             layers,
             group_norm,
-            hop: config.hop().ok_or(overflow)?,
-            receptive_field: config.receptive_field().ok_or(overflow)?,
+            hop: config.hop(),
+            receptive_field: config.receptive_field(),
             device: device.clone(),
         })
     }

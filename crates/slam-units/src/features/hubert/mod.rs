@@ -7,19 +7,21 @@
 
 mod config;
 mod encoder;
+mod error;
 mod frontend;
 mod long;
 mod weights;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use slam_nn::weights::Weights;
 
 pub use config::HubertConfig;
+pub use error::{ConfigFault, HubertError};
 
-use super::FeatureExtractor;
+use super::extractor::FeatureExtractor;
 use encoder::Encoder;
 use frontend::{Frontend, Padded};
 use weights::Source;
@@ -66,23 +68,8 @@ pub struct Hubert {
     device: Device,
 }
 
-/// Names of weight files in the order in which they are looked for.
-const WEIGHT_FILES: [&str; 4] = [
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-];
-
-/// The weight file of a checkpoint folder.
-///
-/// # Errors
-/// If there is none.
-pub fn weight_file(folder: &Path) -> Result<PathBuf, String> {
-    WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|p| p.is_file()).ok_or_else(|| {
-        format!("{} holds no weights (looked for {})", folder.display(), WEIGHT_FILES.join(", "))
-    })
-}
+/// Samples that are put on either side of an utterance, at most.
+const MAX_PAD: usize = 1 << 20;
 
 impl Hubert {
     /// Loads a checkpoint folder's `config.json` and weights (safetensors or torch), blocks up to the
@@ -90,29 +77,28 @@ impl Hubert {
     ///
     /// # Errors
     /// If a file is missing or unreadable, a tensor is missing or of another shape, or a parameter is out
-    /// of range. The message names the file and the tensor.
-    pub fn load(folder: &Path, features: &HubertFeatures, device: &Device) -> Result<Self, String> {
+    /// of range.
+    pub fn load(
+        folder: &Path,
+        features: &HubertFeatures,
+        device: &Device,
+    ) -> Result<Self, HubertError> {
         let config = HubertConfig::read(&folder.join("config.json"))?;
-        if features.layer > config.num_hidden_layers {
-            return Err(format!(
-                "hubert.layer is {}: the model has {} layers",
-                features.layer, config.num_hidden_layers
-            ));
+        let HubertFeatures { layer, window, overlap, pad } = *features;
+        if layer > config.num_hidden_layers {
+            return Err(HubertError::Layer { layer, layers: config.num_hidden_layers });
         }
-        let HubertFeatures { window, overlap, pad, .. } = *features;
         if overlap < 2 || window < 2 * overlap {
-            return Err(format!(
-                "hubert.window is {window} and hubert.overlap {overlap}: a window must hold two overlaps, an overlap two frames"
-            ));
+            return Err(HubertError::Windows { window, overlap });
         }
-        if pad.iter().any(|&p| p > 1 << 20) {
-            return Err("hubert.pad: more than a million samples".into());
+        if pad.iter().any(|&p| p > MAX_PAD) {
+            return Err(HubertError::Pad { pad, most: MAX_PAD });
         }
-        let file = Weights::open(weight_file(folder)?).map_err(|e| e.to_string())?;
+        let file = Weights::open(folder)?;
         let source = Source::new(&file, device);
         Ok(Self {
             frontend: Frontend::load(&source, &config, device)?,
-            encoder: Encoder::load(&source, &config, features.layer)?,
+            encoder: Encoder::load(&source, &config, layer)?,
             config,
             features: features.clone(),
             device: device.clone(),
@@ -135,7 +121,7 @@ impl Hubert {
 
 impl FeatureExtractor for Hubert {
     fn hop(&self) -> usize {
-        self.config.hop().unwrap_or(1)
+        self.config.hop()
     }
 
     fn dim(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use slam_nn::ops::{self, Activation, FixedLinear};
-use slam_nn::weights::Weights;
+use slam_nn::weights::{Weights, WeightsError};
 
 /// A checkpoint's tensors on a device.
 pub(super) struct Source<'a> {
@@ -22,12 +22,12 @@ impl<'a> Source<'a> {
         self.weights.contains(&format!("{}{name}", self.prefix))
     }
 
-    pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+    pub(super) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         let name = format!("{}{name}", self.prefix);
-        self.weights.tensor_shaped(&name, shape).map_err(|e| e.to_string())
+        self.weights.tensor_shaped(&name, shape)
     }
 
-    pub(super) fn vector(&self, name: &str, size: usize) -> Result<Tensor<1>, String> {
+    pub(super) fn vector(&self, name: &str, size: usize) -> Result<Tensor<1>, WeightsError> {
         let values = self.values(name, &[size])?;
         Ok(Tensor::from_data(TensorData::new(values, [size]), self.device))
     }
@@ -47,7 +47,7 @@ impl Linear {
         name: &str,
         output: usize,
         input: usize,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, WeightsError> {
         let weight = source.values(&format!("{name}.weight"), &[output, input])?;
         let bias = source.values(&format!("{name}.bias"), &[output])?;
         Ok(Self(FixedLinear::new(weight, input, Some(bias), source.device)))
@@ -103,7 +103,7 @@ impl LayerNorm {
         name: &str,
         size: usize,
         eps: f64,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, WeightsError> {
         Ok(Self {
             weight: source.vector(&format!("{name}.weight"), size)?,
             bias: source.vector(&format!("{name}.bias"), size)?,

@@ -4,9 +4,10 @@
 //! bytes depend on its row and its column, not on the sizes of the operands, nor on the threads.
 
 use super::grid::Grid;
+use super::manner::{Into, Threads};
+use super::matrix::Matrix;
 use super::scratch;
 use super::tiles::{Tile, Tiles};
-use super::{Into, Matrix, Threads};
 use crate::ops::kernels::Shared;
 use rayon::prelude::*;
 
@@ -41,8 +42,12 @@ fn run(threads: Threads, tasks: usize, task: impl Fn(usize) + Send + Sync) {
 /// nobody else may touch these values meanwhile.
 pub(super) unsafe fn product(tiles: Tiles, target: Target, a: Matrix, b: Matrix, threads: Threads) {
     assert_eq!(a.cols, b.rows, "inner sizes of a matrix product");
+    // A target without rows may have no memory at all, of which not even an address could be taken.
+    if a.rows == 0 {
+        return;
+    }
     if a.cols == 0 {
-        // SAFETY: passed on.
+        // SAFETY: the caller vouches for all products of the target.
         return unsafe { nothing(target, a.rows, b.cols) };
     }
     let threads = match a.rows * b.cols * a.cols {
@@ -51,7 +56,8 @@ pub(super) unsafe fn product(tiles: Tiles, target: Target, a: Matrix, b: Matrix,
     };
     for first in (0..b.cols).step_by(WIDE) {
         let last = (first + WIDE).min(b.cols);
-        // SAFETY: columns of what the caller vouches for.
+        // SAFETY: there is a row, and `first` lies within it; these are some of its columns, for all of which
+        // the caller vouches.
         unsafe {
             let target = Target { data: target.data.at(first), ..target };
             let b = b.part(0, b.rows, first, last);
@@ -67,7 +73,7 @@ pub(super) unsafe fn product(tiles: Tiles, target: Target, a: Matrix, b: Matrix,
 unsafe fn nothing(target: Target, rows: usize, columns: usize) {
     if target.into == Into::Replace {
         for row in 0..rows {
-            // SAFETY: the caller vouches for the target.
+            // SAFETY: the caller vouches for every row of the target; zero bytes are zeros.
             unsafe { target.data.at(row * target.stride).0.write_bytes(0, columns) };
         }
     }
@@ -90,14 +96,15 @@ unsafe fn product_of_few(tiles: Tiles, target: Target, a: Matrix, b: Matrix, thr
     // One block is multiplied while the next is laid out.
     scratch::columns(length * blocks.min(2), |laid_out| {
         let laid_out = Shared(laid_out.as_mut_ptr());
-        // SAFETY: within the scratch memory, which has a place for each of two blocks.
+        // SAFETY: the scratch memory has `length` values for each of two blocks, or of the only one.
         let place = |block: usize| unsafe { laid_out.at(block % 2 * length) };
         let pack = |block: usize, task: usize| {
             let (from, to) = extent(block);
             let (first, last) = (task * group, ((task + 1) * group).min(panels));
             let lines = b.part(from, to, first * wide, (last * wide).min(b.cols)).transposed();
             let size = wide * (to - from);
-            // SAFETY: no two tasks of a block have a panel in common.
+            // SAFETY: the panels `first..last` lie within the block's place. No two tasks of a block have one in
+            // common, and products are made of the other block meanwhile.
             let panels = unsafe {
                 let start = place(block).at(first * size).0;
                 std::slice::from_raw_parts_mut(start, (last - first) * size)
@@ -120,8 +127,9 @@ unsafe fn product_of_few(tiles: Tiles, target: Target, a: Matrix, b: Matrix, thr
                         factor: target.factor,
                         add: block > 0 || target.into == Into::Add,
                     };
-                    // SAFETY: the rows and the panel were laid out; no two tasks of a block have an
-                    // element of the result in common.
+                    // SAFETY: the rows were laid out just now, and the panel in the step before, all of
+                    // whose tasks have ended. The caller vouches for the target; no two tasks of a block
+                    // have an element of it in common. A later block adds to what the first wrote.
                     unsafe {
                         let w = place(block).at(column * depth).0;
                         let y = target.data.at(of_rows.start * target.stride + column).0;
@@ -171,6 +179,7 @@ mod tests {
         for (m, k, n) in [
             (1, 1, 1),
             (5, 0, 9),
+            (0, 3, 8200),
             (7, 10, 33),
             (50, 400, 17),
             (131, 800, 70),
@@ -190,7 +199,7 @@ mod tests {
                     let mut y = vec![3.0; m * stride];
                     let target = Target { data: Shared(y.as_mut_ptr()), stride, into, factor };
                     let (x, w) = (lines(&a, m, k, ta), lines(&b, n, k, tb).transposed());
-                    // SAFETY: the rows of y lie `stride` apart and hold `n` columns.
+                    // SAFETY: y has `m` rows of `stride` values, at least `n`, and is this test's alone.
                     unsafe { product(tiles, target, x, w, Threads::All) };
                     for i in (0..m).step_by(1 + m / 9) {
                         for j in 0..stride {
@@ -229,7 +238,7 @@ mod tests {
                 let x = lines(&a, m, k, false).part(rows.start, rows.end, 0, k);
                 let w = lines(&b, n, k, false).part(columns.start, columns.end, 0, k);
                 let w = w.transposed();
-                // SAFETY: y holds all products.
+                // SAFETY: y has a place for each product, and is this call's alone.
                 unsafe { product(tiles, target, x, w, threads) };
                 y
             };

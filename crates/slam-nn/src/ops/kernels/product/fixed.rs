@@ -7,9 +7,10 @@
 //! nor on the threads.
 
 use super::grid::Grid;
+use super::manner::Threads;
+use super::matrix::Matrix;
 use super::scratch::{self, Aligned};
 use super::tiles::{Tile, Tiles};
-use super::{Matrix, Threads};
 use crate::ops::kernels::activation::gelu_part;
 use crate::ops::kernels::{Shared, written};
 use rayon::prelude::*;
@@ -68,7 +69,8 @@ impl Panels {
         let tiles = self.tiles;
         let panels = self.outputs.div_ceil(tiles.columns());
         let grid = Grid::new(tiles, rows, panels, Threads::All.count());
-        // SAFETY: the tasks cover all rows and outputs, and each writes its whole part.
+        // SAFETY: the tasks cover all rows and outputs, and no two have an element in common. Each writes its
+        // whole part, as `inner` is above 0, before it looks at it; the rows lie within `x`, as was asserted.
         unsafe {
             written(rows * self.outputs, |y| {
                 let y = Shared(y.as_mut_ptr().cast::<f32>());
@@ -76,10 +78,8 @@ impl Panels {
                     let (rows, panels) = grid.task(task);
                     let first = panels.start * tiles.columns();
                     let end = (panels.end * tiles.columns()).min(self.outputs);
-                    // No two tasks share an element; the rows lie within `x`, as was checked.
                     self.task(x, stride, y, rows.clone(), panels);
                     for row in rows {
-                        // `task` wrote these elements, and no other touches them.
                         let y = std::slice::from_raw_parts_mut(
                             y.at(row * self.outputs + first).0,
                             end - first,
@@ -131,7 +131,8 @@ impl Panels {
                         factor: 1.0,
                         add: from > 0,
                     };
-                    // SAFETY: all are within their slices.
+                    // SAFETY: the panel of `output` begins there, with `columns` weights an inner element; the caller
+                    // vouches for the rows of `y` and of `x`, which may also have been laid out just now.
                     unsafe {
                         let w = self.data.values().as_ptr().add(output * inner + from * columns);
                         let y = y.at(rows.start * self.outputs + output).0;

@@ -8,45 +8,19 @@ mod blocked;
 pub(in crate::ops) mod few_rows;
 pub(in crate::ops) mod fixed;
 mod grid;
+mod manner;
 mod matrix;
 mod pack;
 mod scratch;
 mod tiles;
 
+pub(in crate::ops) use manner::{Into, Threads};
 pub(in crate::ops) use matrix::Matrix;
 
 use super::{Shared, rows_per_task, written};
 use blocked::Target;
 use rayon::prelude::*;
 use tiles::Tiles;
-
-/// Whether a product replaces or is added to what it is written into.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::ops) enum Into {
-    /// `dst = factor * a b`
-    Replace,
-    /// `dst += factor * a b`
-    Add,
-}
-
-/// The threads that share a product. The sum of an element is never split over them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::ops) enum Threads {
-    /// The calling one.
-    One,
-    /// All of the current rayon pool.
-    All,
-}
-
-impl Threads {
-    /// How many there are.
-    pub(super) fn count(self) -> usize {
-        match self {
-            Self::One => 1,
-            Self::All => rayon::current_num_threads(),
-        }
-    }
-}
 
 /// `dst = factor * a b` (or `+=`), rows of `dst` being `stride` apart.
 ///
@@ -63,7 +37,7 @@ pub(in crate::ops) unsafe fn product(
     threads: Threads,
 ) {
     let target = Target { data: Shared(dst), stride, into, factor };
-    // SAFETY: passed on.
+    // SAFETY: the caller vouches for the target.
     unsafe { blocked::product(Tiles::of_this_machine(), target, a, b, threads) };
 }
 
@@ -77,13 +51,14 @@ pub(in crate::ops) fn product_into(
     threads: Threads,
 ) {
     assert!(dst.len() >= a.rows * b.cols);
-    // SAFETY: the slice is long enough, initialised, and exclusively ours.
+    // SAFETY: the slice has all rows, as was asserted; it is initialised, and borrowed for this call alone.
     unsafe { product(dst.as_mut_ptr(), b.cols, into, factor, a, b, threads) }
 }
 
 /// `a b`, dense, on all threads.
 pub(in crate::ops) fn multiply(a: Matrix, b: Matrix) -> Vec<f32> {
-    // SAFETY: the product writes all `rows * cols` values.
+    // SAFETY: the target has `rows * cols` values, and replacing writes each of them: zeros where the inner size
+    // is 0.
     unsafe {
         written(a.rows * b.cols, |dst| {
             product(dst.as_mut_ptr().cast(), b.cols, Into::Replace, 1.0, a, b, Threads::All);

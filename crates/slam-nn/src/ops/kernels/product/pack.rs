@@ -1,7 +1,7 @@
 //! An operand of a matrix product laid out as its tiles read it: lines, which are rows of the left one and columns
 //! of the right one, several side by side. A right operand is given transposed, so that its lines are rows.
 
-use super::Matrix;
+use super::matrix::Matrix;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m256, _mm_castps_si128, _mm_storel_epi64, _mm_storeu_ps, _mm256_castps256_ps128,
@@ -88,13 +88,14 @@ fn turn<const W: usize>(lines: Matrix, panel: &mut [f32]) {
             let mut square = [_mm256_setzero_ps(); STRIP];
             for (line, row) in square[..wide].iter_mut().enumerate() {
                 let source = &data[(first + line) * stride + from..][..STRIP];
-                // SAFETY: eight values.
+                // SAFETY: `source` is a slice of eight values.
                 *row = unsafe { _mm256_loadu_ps(source.as_ptr()) };
             }
             for (at, row) in transposed(square).into_iter().enumerate() {
                 let place = &mut panel[(from + at) * W + first..][..wide];
                 let (place, low) = (place.as_mut_ptr(), _mm256_castps256_ps128(row));
-                // SAFETY: as many values as the place has: a tile has 6 or 12 rows, a panel 16 or 32 columns.
+                // SAFETY: each arm writes `wide` values, which is what the slice has: a tile has 6 or 12 rows, a
+                // panel 16 or 32 columns.
                 unsafe {
                     match wide {
                         8 => _mm256_storeu_ps(place, row),
@@ -168,7 +169,7 @@ mod tests {
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
         {
             panels.clone_from(&empty);
-            // SAFETY: the instructions were detected.
+            // SAFETY: AVX2 and FMA were detected just now.
             unsafe { avx2::<W>(lines, &mut panels) };
             look(&panels);
         }

@@ -20,12 +20,12 @@ impl Aligned {
     }
 
     pub(super) fn values(&self) -> &[f32] {
-        // SAFETY: a line is 16 values and nothing else.
+        // SAFETY: a line is 16 values and nothing else (64 bytes, aligned to 64), and all are initialised.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * 16) }
     }
 
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above; the borrow is exclusive.
+        // SAFETY: as of `values`; the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * 16) }
     }
 }

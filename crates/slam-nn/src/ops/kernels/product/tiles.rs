@@ -2,10 +2,11 @@
 //!
 //! Each element is one chain of multiply-adds along the inner size, whatever is computed beside it.
 
-use super::Matrix;
+use super::matrix::Matrix;
 use super::pack;
 
-/// The instructions that tiles are made of, and with them their size.
+/// The instructions that tiles are made of, and with them their size. A value is only ever made of instructions
+/// that were detected, by [`Tiles::of_this_machine`] (and `known`, for tests).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tiles {
     /// 12 rows by 32 columns.
@@ -104,7 +105,7 @@ impl Tiles {
 
     /// Lays columns, the rows of their transposed matrix, out in panels, see [`pack`].
     pub(super) fn pack_columns(self, columns: Matrix, panels: &mut [f32]) {
-        // SAFETY: the instructions were detected.
+        // SAFETY: the machine has the instructions, or there would be no such `Tiles`.
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_unsafe))]
         unsafe {
             with!(self, tiles => tiles::pack::<{ tiles::COLUMNS }>(columns, panels));
@@ -113,7 +114,7 @@ impl Tiles {
 
     /// Lays rows out in panels of a tile's rows, see [`pack`].
     pub(super) fn pack_rows(self, rows: Matrix, panels: &mut [f32]) {
-        // SAFETY: the instructions were detected.
+        // SAFETY: the machine has the instructions, or there would be no such `Tiles`.
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_unsafe))]
         unsafe {
             with!(self, tiles => tiles::pack::<{ tiles::ROWS }>(rows, panels));
@@ -134,7 +135,8 @@ impl Tiles {
         rows: usize,
         t: &Tile,
     ) {
-        // SAFETY: passed on; the instructions were detected.
+        // SAFETY: the caller vouches for the pointers; the machine has the instructions, or there would be no
+        // such `Tiles`.
         unsafe { with!(self, tiles => tiles::multiply::<PACKED>(x, w, y, rows, t)) }
     }
 }
@@ -178,22 +180,23 @@ macro_rules! tiles {
                 while left > 0 {
                     let done = match left {
                         n if n >= ROWS => {
-                            // SAFETY: passed on.
+                            // SAFETY: the caller vouches for `left` rows from `x` and `y` on, and there are as
+                            // many as the tile has; so it is for the smaller ones below.
                             unsafe { tile::<ROWS, PACKED>(x, w, y, t) };
                             ROWS
                         }
                         n if n >= 4 => {
-                            // SAFETY: passed on.
+                            // SAFETY: at least four rows are left.
                             unsafe { tile::<4, PACKED>(x, w, y, t) };
                             4
                         }
                         n if n >= 2 => {
-                            // SAFETY: passed on.
+                            // SAFETY: at least two rows are left.
                             unsafe { tile::<2, PACKED>(x, w, y, t) };
                             2
                         }
                         _ => {
-                            // SAFETY: passed on.
+                            // SAFETY: one row is left.
                             unsafe { tile::<1, PACKED>(x, w, y, t) };
                             1
                         }
@@ -211,7 +214,7 @@ macro_rules! tiles {
             /// Adds the products of one inner element.
             ///
             /// # Safety
-            /// As of [`multiply`].
+            /// As of [`multiply`], with `R` rows, and `at` below `t.inner`.
             $(#[$features])*
             #[inline]
             unsafe fn element<const R: usize, const PACKED: bool>(
@@ -221,14 +224,14 @@ macro_rules! tiles {
                 t: &Tile,
                 sums: &mut [[Register; 2]; R],
             ) {
-                // SAFETY: a panel has `COLUMNS` values for every inner element.
+                // SAFETY: a panel has `COLUMNS` values for every inner element, two registers.
                 let w = unsafe {
                     let w = w.add(at * COLUMNS);
                     [$load(w), $load(w.add($width))]
                 };
                 for (row, sum) in sums.iter_mut().enumerate() {
                     let place = if PACKED { at * ROWS + row } else { row * t.stride + at };
-                    // SAFETY: the row lies within `x`.
+                    // SAFETY: the caller vouches for this element of `R` rows of `x`, packed or apart.
                     let x = $spread(unsafe { *x.add(place) });
                     sum[0] = $multiply_add(x, w[0], sum[0]);
                     sum[1] = $multiply_add(x, w[1], sum[1]);
@@ -238,7 +241,7 @@ macro_rules! tiles {
             /// The products of `R` rows with a panel.
             ///
             /// # Safety
-            /// As of [`multiply`].
+            /// As of [`multiply`], with `R` rows.
             $(#[$features])*
             unsafe fn tile<const R: usize, const PACKED: bool>(
                 x: *const f32,
@@ -257,12 +260,12 @@ macro_rules! tiles {
                 let turns = t.inner / UNROLLED;
                 for turn in 0..turns {
                     for at in 0..UNROLLED {
-                        // SAFETY: passed on.
+                        // SAFETY: the whole turns end within the inner size.
                         unsafe { element::<R, PACKED>(x, w, turn * UNROLLED + at, t, &mut sums) };
                     }
                 }
                 for at in turns * UNROLLED..t.inner {
-                    // SAFETY: passed on.
+                    // SAFETY: below the inner size.
                     unsafe { element::<R, PACKED>(x, w, at, t, &mut sums) };
                 }
                 let factor = $spread(t.factor);
@@ -272,7 +275,8 @@ macro_rules! tiles {
                 if t.columns == COLUMNS {
                     for (row, sum) in sums.iter().enumerate() {
                         for (half, &sum) in sum.iter().enumerate() {
-                            // SAFETY: the whole panel's columns lie within the row of `y`.
+                            // SAFETY: the row of `y` has all of a panel's columns, two registers, and is
+                            // initialised where it is read.
                             unsafe {
                                 let y = y.add(row * t.y_stride + half * $width);
                                 $store(y, if t.add { $add($load(y), sum) } else { sum });
@@ -283,13 +287,14 @@ macro_rules! tiles {
                 }
                 let mut values = [0.0f32; COLUMNS];
                 for (row, sum) in sums.iter().enumerate() {
-                    // SAFETY: there is room for two registers.
+                    // SAFETY: `values` has room for two registers.
                     unsafe {
                         $store(values.as_mut_ptr(), sum[0]);
                         $store(values.as_mut_ptr().add($width), sum[1]);
                     }
                     for (column, &value) in values[..t.columns].iter().enumerate() {
-                        // SAFETY: so many columns are left in the row of `y`.
+                        // SAFETY: the row of `y` has `t.columns` columns, and is initialised where it is
+                        // read.
                         unsafe {
                             let y = y.add(row * t.y_stride + column);
                             y.write(if t.add { y.read() + value } else { value });
@@ -361,7 +366,7 @@ fn ask_for(place: *const f32) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint about any address.
+        // SAFETY: a hint, which may name any address; nothing is read or written.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
     let _ = place;
@@ -375,13 +380,17 @@ mod lanes {
         [0.0; 8]
     }
 
+    /// # Safety
+    /// There must be eight values to read.
     pub(super) unsafe fn load(from: *const f32) -> Lanes {
-        // SAFETY: the caller vouches for eight values.
+        // SAFETY: the caller vouches for eight values; an array of them is aligned as one is.
         unsafe { from.cast::<Lanes>().read() }
     }
 
+    /// # Safety
+    /// There must be room for eight values.
     pub(super) unsafe fn store(to: *mut f32, values: Lanes) {
-        // SAFETY: as above.
+        // SAFETY: the caller vouches for the room; an array of eight values is aligned as one is.
         unsafe { to.cast::<Lanes>().write(values) }
     }
 
