@@ -163,7 +163,8 @@ impl Decoder {
     }
 
     /// The decoder with its parameters in another width, which it then computes in; norms, softmax
-    /// and the loss stay in f32 inside.
+    /// and the loss stay in f32 inside. Within autodiff the new parameters are leaves of their own, with
+    /// gradients in that width.
     #[must_use]
     pub fn cast(mut self, width: FloatDType) -> Self {
         self.for_each_param_mut(&mut |_, mut p| p.cast(width));

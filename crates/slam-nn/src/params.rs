@@ -72,13 +72,13 @@ impl ParamMut<'_> {
         }
     }
 
-    /// Changes the parameter's width. Under autodiff the cast is part of the graph: the gradient
-    /// arrives at the leaf that was cast, in the leaf's width.
+    /// Changes the parameter's width. The cast is no part of a graph: under autodiff the result is a leaf
+    /// of its own, at which the gradient arrives in the new width, for any number of backward passes.
     pub fn cast(&mut self, width: FloatDType) {
         match self {
-            Self::D1(t) => update(t, |t| t.cast(width)),
-            Self::D2(t) => update(t, |t| t.cast(width)),
-            Self::D3(t) => update(t, |t| t.cast(width)),
+            Self::D1(t) => update(t, |t| cast(t, width)),
+            Self::D2(t) => update(t, |t| cast(t, width)),
+            Self::D3(t) => update(t, |t| cast(t, width)),
         }
     }
 
@@ -105,6 +105,20 @@ impl ParamMut<'_> {
 fn leaf<const D: usize>(tensor: Tensor<D>, require_grad: bool) -> Tensor<D> {
     let tensor = tensor.inner();
     if require_grad { tensor.autodiff().require_grad() } else { tensor }
+}
+
+fn cast<const D: usize>(tensor: Tensor<D>, width: FloatDType) -> Tensor<D> {
+    let is_leaf = tensor.is_require_grad();
+    let strategy = tensor.gradient_checkpointing_strategy();
+    let tensor = tensor.inner().cast(width);
+    match strategy {
+        Some(strategy) => {
+            let tensor = tensor.autodiff().set_require_grad(is_leaf);
+            tensor.with_gradient_checkpointing_strategy(strategy)
+        }
+        // Without autodiff.
+        None => tensor,
+    }
 }
 
 fn checkpointed<const D: usize>(

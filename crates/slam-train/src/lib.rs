@@ -7,6 +7,7 @@ pub mod data;
 pub mod device_check;
 pub mod dpo;
 mod error;
+mod gradients;
 mod metrics;
 mod objective;
 pub mod optimiser;

@@ -1,6 +1,6 @@
 //! AdamW over a model's parameters, in place.
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{DType, Device, Gradients, Tensor};
 use slam_lm::Decoder;
 use slam_nn::ops::{self, AdamWStep};
 use slam_nn::params::{ParamMut, ParamRef, Parameters, take};
@@ -58,21 +58,23 @@ impl Value {
     }
 }
 
-/// Gradients of all parameters in the model's order; `None` where the loss does not depend on one.
+/// Gradients of all parameters in the model's order, in f32; `None` where the loss does not depend on one.
 #[derive(Clone, Debug, Default)]
 pub struct GradientSum {
     values: Vec<Option<Value>>,
 }
 
 impl GradientSum {
-    /// Adds a backward pass's gradients.
-    pub fn add(&mut self, model: &Decoder, gradients: &Gradients) {
+    /// Adds a backward pass's gradients at the leaves that it went to, the model's own parameters or copies
+    /// in another width. Each gradient is given up once it is added, so that a pass's gradients in a narrow
+    /// width and their f32 copies are never all held at once.
+    pub fn add(&mut self, leaves: &Decoder, mut gradients: Gradients) {
         let mut index = 0;
-        model.for_each_param(&mut |_, p| {
+        leaves.for_each_param(&mut |_, p| {
             let new = match p {
-                ParamRef::D1(t) => t.grad(gradients).map(Value::D1),
-                ParamRef::D2(t) => t.grad(gradients).map(Value::D2),
-                ParamRef::D3(t) => t.grad(gradients).map(Value::D3),
+                ParamRef::D1(t) => wide(t, &mut gradients).map(Value::D1),
+                ParamRef::D2(t) => wide(t, &mut gradients).map(Value::D2),
+                ParamRef::D3(t) => wide(t, &mut gradients).map(Value::D3),
             };
             if index == self.values.len() {
                 self.values.push(new);
@@ -101,10 +103,21 @@ impl GradientSum {
         }
     }
 
+    /// Each parameter's gradient on the host, row-major; empty where the loss does not depend on it.
+    pub fn to_f32(&self) -> Vec<Vec<f32>> {
+        let values = |v: &Option<Value>| v.as_ref().map_or_else(Vec::new, |v| v.as_ref().to_f32());
+        self.values.iter().map(values).collect()
+    }
+
     /// The global norm: the root of the sum of all squares.
     pub fn norm(&self) -> f64 {
         self.values.iter().flatten().map(Value::sum_of_squares).sum::<f64>().sqrt()
     }
+}
+
+/// A leaf's gradient in f32, taken out of all.
+fn wide<const D: usize>(leaf: &Tensor<D>, gradients: &mut Gradients) -> Option<Tensor<D>> {
+    leaf.grad_remove(gradients).map(|gradient| gradient.cast(DType::F32))
 }
 
 /// First and second moments of every parameter.

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
-use burn::tensor::{Device, GradientCheckpointingStrategy};
 use serde_json::{Map, Value, json};
 use slam_dataset::Key;
 use slam_lm::Decoder;
@@ -13,12 +12,13 @@ use slam_nn::ops::AdamWStep;
 use slam_nn::params::Parameters;
 
 use crate::budget::{Budget, Stand};
-use crate::config::{Activations, OptimiserConfig, Precision};
+use crate::config::OptimiserConfig;
 use crate::context::{Mode, RunContext};
 use crate::error::TrainError;
+use crate::gradients::{self, Devices, Done, computing};
 use crate::metrics::Metrics;
-use crate::objective::{Loss, Objective};
-use crate::optimiser::{AdamW, GradientSum};
+use crate::objective::Objective;
+use crate::optimiser::AdamW;
 use crate::plan::Plan;
 use crate::prefetch::Prefetch;
 use crate::report::{Report, SUMMARY, Summary, Update, finished};
@@ -215,60 +215,12 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
         Ok(())
     }
 
-    /// Gradients, losses and figures of a step, all as sums.
-    fn backward(&self, parts: &[O::Micro]) -> (GradientSum, Done) {
-        let (objective, config, others) = (self.objective, self.job.optimiser, self.context.others);
-        let devices = 1 + others.len();
-        let of = |model: &Decoder, device: &Device, first: usize| {
-            let device = config.autodiff(device);
-            let computing = computing(model, config);
-            let mut sums = GradientSum::default();
-            let mut done = Done::default();
-            for part in parts.iter().skip(first).step_by(devices) {
-                let Loss { sum, figures } = objective.loss(&computing, part, &device);
-                let gradients = sum.backward();
-                sums.add(model, &gradients);
-                drop(gradients);
-                done.loss += sum.into_data().iter::<f64>().sum::<f64>();
-                for (name, value) in figures() {
-                    *done.figures.entry(name).or_default() += value;
-                }
-                done.tokens += objective.tokens(part);
-            }
-            (sums, done)
-        };
-        thread::scope(|scope| {
-            let replicas: Vec<_> = others
-                .iter()
-                .zip(1..)
-                .map(|(device, first)| {
-                    let mut model = self.model.clone().to_device(&config.autodiff(device));
-                    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
-                    scope.spawn(move || of(&model, device, first))
-                })
-                .collect();
-            let (mut sums, mut done) = of(&self.model, self.context.device, 0);
-            // In the devices' order, whichever is ready first.
-            for replica in replicas {
-                let (more, other) = match replica.join() {
-                    Ok(both) => both,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                };
-                sums.merge(more, self.context.device);
-                done.loss += other.loss;
-                done.tokens += other.tokens;
-                for (name, value) in other.figures {
-                    *done.figures.entry(name).or_default() += value;
-                }
-            }
-            (sums, done)
-        })
-    }
-
     fn optimise(&mut self, parts: &[O::Micro], lr: f64) -> Result<Done, TrainError> {
         let config = self.job.optimiser;
         let weight: f64 = parts.iter().map(|p| self.objective.weight(p)).sum::<f64>().max(1.0);
-        let (sums, mut done) = self.backward(parts);
+        let devices = Devices { first: self.context.device, others: self.context.others };
+        let (sums, mut done) =
+            gradients::of_step(self.objective, &self.model, config, &devices, parts);
         done.loss /= weight;
         done.figures.values_mut().for_each(|sum| *sum /= weight);
         // The losses were summed: the mean's gradient is the sum's over the weight.
@@ -358,23 +310,6 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
     }
 }
 
-/// The model as a step computes with it: cast, and marked for recomputation where asked. A view of the f32
-/// weights, which gradients flow back to.
-pub(crate) fn computing(model: &Decoder, config: &OptimiserConfig) -> Decoder {
-    let strategy = match config.activations {
-        Activations::Keep => GradientCheckpointingStrategy::Disabled,
-        Activations::Recompute => GradientCheckpointingStrategy::Balanced,
-    };
-    let mut computing = model.clone();
-    computing.for_each_param_mut(&mut |_, mut p| {
-        p.set_checkpointing(strategy);
-        if config.precision != Precision::F32 {
-            p.cast(config.precision.width());
-        }
-    });
-    computing
-}
-
 fn line(report: &Report, done: &Done) -> Map<String, Value> {
     let mut line = Map::new();
     let spent = &report.spent;
@@ -393,13 +328,4 @@ fn line(report: &Report, done: &Done) -> Map<String, Value> {
     }
     line.extend(done.figures.iter().map(|(k, v)| (k.clone(), json!(v))));
     line
-}
-
-/// A step that was taken.
-#[derive(Default)]
-struct Done {
-    loss: f64,
-    norm: f64,
-    tokens: u64,
-    figures: BTreeMap<String, f64>,
 }

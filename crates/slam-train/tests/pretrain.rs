@@ -53,7 +53,7 @@ fn three_steps_equal_those_of_torch_with_and_without_decay() {
             let batch = TokenBatch::packed(&rows, &device);
             let loss = model.token_nll(&batch, next_tokens(&rows, &device)).sum();
             let mut sums = GradientSum::default();
-            sums.add(&model, &loss.backward());
+            sums.add(&model, loss.backward());
             let loss = loss.into_data().iter::<f64>().sum::<f64>() / targets;
             let norm = sums.norm() / targets;
             assert!(
@@ -91,7 +91,7 @@ fn norms_and_biases_do_not_decay_where_matrices_alone_do() {
         let batch = TokenBatch::packed(&rows, &device);
         let loss = model.token_nll(&batch, next_tokens(&rows, &device)).sum();
         let mut sums = GradientSum::default();
-        sums.add(&model, &loss.backward());
+        sums.add(&model, loss.backward());
         // No gradient: what changes, decays.
         let arguments = step_of(1, 0.5, 0.0);
         AdamW::new(&model).step(&mut model, sums, &arguments, decay);

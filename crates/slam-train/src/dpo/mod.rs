@@ -4,6 +4,8 @@ mod loss;
 mod pairs;
 mod reference;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use crate::config::{self, OptimiserConfig};
 use crate::context::RunContext;
 use crate::data::same_tokeniser;
 use crate::error::TrainError;
+use crate::gradients;
 use crate::objective::{Loss, Objective, Steps};
 use crate::report::{self, Summary};
 use crate::trainer::{self, Job};
@@ -147,7 +150,8 @@ pub fn dpo(
     let micro_pairs = config.micro_pairs();
     let width = config.optimiser.precision;
     // In the policy's own width, or the first margins would be rounding errors.
-    let mut reference_model = || load().map(|model| trainer::computing(&model, &config.optimiser));
+    let mut reference_model =
+        || load().map(|model| gradients::computing(&model, &config.optimiser));
     let reference = reference::reference(
         &read,
         shards,
