@@ -3,7 +3,6 @@
 use burn::tensor::{DType, Device, FloatDType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use slam_nn::params::ParamRef;
 
 use crate::error::TrainError;
 use crate::schedule::{Schedule, Shape};
@@ -58,13 +57,6 @@ pub enum Decay {
     All,
     /// Matrices alone: no norm weights and no biases, as transformers groups them.
     Matrices,
-}
-
-impl Decay {
-    /// Whether a parameter decays.
-    pub fn applies(self, parameter: &ParamRef<'_>) -> bool {
-        self == Self::All || !matches!(parameter, ParamRef::D1(_))
-    }
 }
 
 /// How a model is optimised; the same for pre-training and DPO.

@@ -139,7 +139,7 @@ struct Steps {
 fn steps(model: Decoder, device: &Device) -> Steps {
     let tape = device.clone().autodiff();
     let mut model = model.to_device(&tape);
-    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+    model.for_each_param_mut(&mut |_, p| p.make_leaf());
     let mut optimiser = AdamW::new(&model);
     let mut out = Steps { losses: Vec::new(), gradients: Vec::new() };
     for step in 1..=STEPS {

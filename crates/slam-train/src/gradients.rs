@@ -53,9 +53,9 @@ pub(crate) fn computing(model: &Decoder, config: &OptimiserConfig) -> Decoder {
         Activations::Recompute => GradientCheckpointingStrategy::Balanced,
     };
     let mut computing = model.clone();
-    computing.for_each_param_mut(&mut |_, mut p| {
+    computing.for_each_param_mut(&mut |_, p| {
         if config.precision != Precision::F32 {
-            p.cast(config.precision.width());
+            p.set_width(config.precision.width());
         }
         p.set_checkpointing(strategy);
     });
@@ -92,7 +92,7 @@ pub(crate) fn of_step<O: Objective + Sync>(
             .zip(1..)
             .map(|(device, first)| {
                 let mut model = model.clone().to_device(&config.autodiff(device));
-                model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+                model.for_each_param_mut(&mut |_, p| p.make_leaf());
                 scope.spawn(move || of(&model, device, first))
             })
             .collect();

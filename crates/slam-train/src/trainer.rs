@@ -61,7 +61,7 @@ pub(crate) fn train<O: Objective + Sync>(
     };
     state.spent.seconds = state.spent.seconds.max(state::clock(context.run, job.key));
     let mut model = model.to_device(&config.autodiff(context.device));
-    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+    model.for_each_param_mut(&mut |_, p| p.make_leaf());
     let session = Session::new(job, context, &state, objective.epoch_tokens(), &model);
     let metrics = Metrics::open(context.run, state.spent.steps)?;
     let first = state.spent.steps;

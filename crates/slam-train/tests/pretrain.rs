@@ -43,7 +43,7 @@ fn three_steps_equal_those_of_torch_with_and_without_decay() {
         let expected = Weights::open(path).unwrap();
         let scalar = |name: String| f64::from(expected.tensor_f32(&name).unwrap().0[0]);
         let mut model = Decoder::load(fixtures().join("qwen2"), &device).unwrap();
-        model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+        model.for_each_param_mut(&mut |_, p| p.make_leaf());
         let mut optimiser = AdamW::new(&model);
         for step in 0..3 {
             let (ids, shape) = expected.tensor_i64(&format!("batch{step}")).unwrap();
@@ -86,7 +86,7 @@ fn norms_and_biases_do_not_decay_where_matrices_alone_do() {
     let start = Decoder::load(fixtures().join("gpt-neox"), &device).unwrap();
     let decayed = |decay: Decay| {
         let mut model = start.clone();
-        model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+        model.for_each_param_mut(&mut |_, p| p.make_leaf());
         let rows = [vec![&[1u32, 5, 9, 7][..]]];
         let batch = TokenBatch::packed(&rows, &device);
         let loss = model.token_nll(&batch, next_tokens(&rows, &device)).sum();

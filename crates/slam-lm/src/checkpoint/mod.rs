@@ -9,10 +9,10 @@ mod tests;
 use crate::config::DecoderConfig;
 use crate::decoder::Decoder;
 use crate::{LmError, tokenizer};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use origin::Origin;
 use serde_json::{Value, json};
-use slam_nn::params::Parameters;
+use slam_nn::params::{Parameter, Parameters};
 use slam_nn::weights::{Weights, write_safetensors};
 use source::Fit;
 use std::collections::BTreeMap;
@@ -154,22 +154,12 @@ impl Decoder {
         let mut params = BTreeMap::new();
         self.for_each_param(&mut |name, p| {
             shapes.push((format!("{prefix}{name}"), p.shape()));
-            // A tensor's clone shares its storage.
-            let read: Box<dyn Fn() -> Vec<f32>> = match p {
-                slam_nn::params::ParamRef::D1(t) => reader(t.clone()),
-                slam_nn::params::ParamRef::D2(t) => reader(t.clone()),
-                slam_nn::params::ParamRef::D3(t) => reader(t.clone()),
-            };
-            params.insert(format!("{prefix}{name}"), read);
+            params.insert(format!("{prefix}{name}"), p.flat());
         });
-        let mut values = |name: &str| params.get(name).map_or_else(Vec::new, |read| read());
+        let mut values = |name: &str| params.get(name).map(Parameter::to_f32).unwrap_or_default();
         let path = dir.join("model.safetensors");
         let temporary = dir.join("model.safetensors.partial");
         write_safetensors(&temporary, &shapes, &mut values)?;
         std::fs::rename(&temporary, &path).map_err(|source| LmError::Io { path, source })
     }
-}
-
-fn reader<const D: usize>(tensor: Tensor<D>) -> Box<dyn Fn() -> Vec<f32>> {
-    Box::new(move || tensor.to_data().iter::<f32>().collect())
 }

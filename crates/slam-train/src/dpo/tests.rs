@@ -36,7 +36,7 @@ fn step(precision: &str, at_once: usize) -> (Vec<Vec<f32>>, Done) {
     let plain = Decoder::random(&shape, 1, &device).unwrap();
     let tape = config.optimiser.autodiff(&device);
     let mut model = plain.clone().to_device(&tape);
-    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+    model.for_each_param_mut(&mut |_, p| p.make_leaf());
     let pairs = some_pairs();
     let all: Vec<&Pair> = pairs.iter().collect();
     // A reference beside the policy, so that no pair weighs as another.

@@ -91,7 +91,7 @@ fn gradients(
     let shape = DecoderConfig::qwen2(VOCABULARY, 32, 64, 2, 4, 2, 64);
     let mut model =
         Decoder::random(&shape, 1, &device).unwrap().to_device(&config.autodiff(&device));
-    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+    model.for_each_param_mut(&mut |_, p| p.make_leaf());
     let tokeniser = TokeniserInfo {
         identity: Key::of_bytes(b"t"),
         name: "t".into(),
@@ -177,7 +177,7 @@ fn a_step_computes_with_copies_in_bf16_and_leaves_the_weights_in_f32() {
     for activations in ["keep", "recompute"] {
         let config = config("bf16", activations);
         let mut model = plain.clone().to_device(&config.autodiff(&device));
-        model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+        model.for_each_param_mut(&mut |_, p| p.make_leaf());
         let computing = computing(&model, &config);
         assert_eq!((model.dtype(), computing.dtype()), (DType::F32, DType::BF16));
         assert!(computing.device().is_autodiff());
