@@ -16,12 +16,12 @@ use slam_nn::weights::{Weights, write_safetensors};
 
 use crate::budget::Spent;
 use crate::context::RunContext;
+use crate::ending::Ending;
 use crate::error::TrainError;
+use crate::job::Job;
 use crate::optimiser::{AdamW, Moments};
 use crate::report::Update;
-use crate::session::Ending;
 use crate::spike::Spikes;
-use crate::trainer::Job;
 
 const OPTIMISER: &str = "optimiser.safetensors";
 const COUNTERS: &str = "state.json";
@@ -164,8 +164,8 @@ fn write_moments(path: &Path, model: &Decoder, optimiser: &AdamW) -> Result<(), 
     }
     write_safetensors(path, &shapes, &mut |name| {
         values.get(name).map(|v| v.to_f32()).unwrap_or_default()
-    })
-    .map_err(|e| TrainError::Model(e.into()))
+    })?;
+    Ok(())
 }
 
 /// Reads the last checkpoint of a run with this key that can be read; `None` where there is none.
@@ -203,15 +203,13 @@ fn read(
     }
     let state: State = serde_json::from_value(state).map_err(|e| TrainError::read(&path, e))?;
     let model = Decoder::load(folder, device)?;
-    let moments = Weights::open(folder.join(OPTIMISER)).map_err(|e| TrainError::Model(e.into()))?;
+    let moments = Weights::open(folder.join(OPTIMISER))?;
     let mut shapes = Vec::new();
     model.for_each_param(&mut |name, p| {
         shapes.push((name.to_owned(), p.shape()));
     });
     let of = |kind: &str, (name, shape): &(String, Vec<usize>)| -> Result<_, TrainError> {
-        let values = moments
-            .tensor_shaped(&format!("{kind}.{name}"), shape)
-            .map_err(|e| TrainError::Model(e.into()))?;
+        let values = moments.tensor_shaped(&format!("{kind}.{name}"), shape)?;
         let elements = values.len();
         Ok(Tensor::from_data(TensorData::new(values, [elements]), device))
     };

@@ -11,6 +11,7 @@ use slam_dataset::Key;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::ShardReader;
 
+use crate::config_error::ConfigError;
 use crate::error::TrainError;
 
 pub use mixture::Mixture;
@@ -112,9 +113,7 @@ impl Corpus {
         };
         let (train, validation) = tokens::open(folder)?;
         if train.is_empty() {
-            let message = "the unit shards have no rows of split 'train' of a length that min_units and \
-                           max_units let through";
-            return Err(TrainError::Config(message.into()));
+            return Err(ConfigError::NoRows.into());
         }
         let Index { datasets, tokeniser, .. } = index;
         Ok(Self { train, validation, datasets, tokeniser })
@@ -144,8 +143,8 @@ fn write(
             for row in reader {
                 let row = row?;
                 if let Some(unit) = row.units.iter().find(|&&u| u32::from(u) >= k) {
-                    let message = format!("utterance '{}' has unit {unit}, but k is {k}", row.id);
-                    return Err(TrainError::read(path, message));
+                    let (path, unit) = (path.clone(), *unit);
+                    return Err(TrainError::Unit { path, row: row.id, unit, k });
                 }
                 let chosen = selection.of(&row);
                 counter.count(chosen, &row.units);
@@ -159,7 +158,7 @@ fn write(
         all.push(counter.finish());
     }
     let Some((tokeniser, _)) = found else {
-        return Err(TrainError::Config("there are no unit shards to train on".into()));
+        return Err(ConfigError::NoShards.into());
     };
     writer.publish(Index { key: key.clone(), tokeniser, datasets: all })
 }
@@ -169,11 +168,12 @@ pub(crate) fn tokeniser_of(
     path: &Path,
     metadata: &std::collections::BTreeMap<String, String>,
 ) -> Result<TokeniserInfo, TrainError> {
-    let info = TokeniserInfo::from_metadata(metadata).map_err(|e| TrainError::read(path, e))?;
-    if info.k == 0 || info.k > u32::from(u16::MAX) - slam_lm::FIRST_UNIT {
-        return Err(TrainError::read(path, format!("k is {}, beyond 16-bit tokens", info.k)));
+    let most = u32::from(u16::MAX) - slam_lm::FIRST_UNIT;
+    match TokeniserInfo::from_metadata(metadata) {
+        Ok(info) if (1..=most).contains(&info.k) => Ok(info),
+        Ok(info) => Err(TrainError::Vocabulary { path: path.to_owned(), k: info.k, most }),
+        Err(e) => Err(TrainError::NoTokeniser { path: path.to_owned(), source: e.into() }),
     }
-    Ok(info)
 }
 
 /// Refuses to mix what two tokenisers made.

@@ -17,7 +17,7 @@ use slam_train::budget::Budget;
 use slam_train::data::UnitShards;
 use slam_train::dpo::{DpoConfig, dpo};
 use slam_train::pretrain::{PretrainConfig, Start, pretrain};
-use slam_train::{RunContext, Summary, TrainError};
+use slam_train::{Ended, RunContext, Summary, TrainError};
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn trains_and_resumes(name: &str, sizes: &[(&str, usize)]) {
 }
 
 /// Runs some work in one go, and in sessions of which the first two end after a step each.
-fn both_ways(run: &Path, work: &dyn Fn(&RunContext<'_>) -> Result<Summary, TrainError>) {
+fn both_ways(run: &Path, work: &dyn Fn(&RunContext<'_>) -> Result<Ended, TrainError>) {
     let in_session = |name: &str, interrupted: bool| {
         let run = run.join(name);
         fs::create_dir_all(&run).unwrap();
@@ -106,7 +106,7 @@ fn both_ways(run: &Path, work: &dyn Fn(&RunContext<'_>) -> Result<Summary, Train
         (summary, run.join("final/model.safetensors"))
     };
     let (summary, whole) = in_session("whole", false);
-    let summary = summary.unwrap();
+    let summary = trained(summary);
     assert_eq!(summary.spent.steps, STEPS);
     assert!(summary.loss.is_finite() && summary.validation["val_loss"].is_finite());
     for done in 1..=2 {
@@ -116,9 +116,16 @@ fn both_ways(run: &Path, work: &dyn Fn(&RunContext<'_>) -> Result<Summary, Train
         }
     }
     let (resumed, parts) = in_session("parts", false);
-    let resumed = resumed.unwrap();
+    let resumed = trained(resumed);
     assert_eq!((resumed.loss, resumed.validation), (summary.loss, summary.validation));
     assert!(fs::read(whole).unwrap() == fs::read(parts).unwrap(), "the weights differ");
+}
+
+fn trained(ended: Result<Ended, TrainError>) -> Summary {
+    match ended {
+        Ok(Ended::Trained(summary)) => summary,
+        other => panic!("not trained: {other:?}"),
+    }
 }
 
 /// A pipeline with smaller sizes, and the parts of a step as many as its file has.
