@@ -1,11 +1,11 @@
 //! The decoder: embedding, blocks, head.
 
-use crate::LmError;
 use crate::batch::TokenBatch;
 use crate::config::{DecoderConfig, Family};
 use crate::layers::{Block, LayerCache, Linear, Norm, Source, Visible};
 use crate::random::Random;
 use crate::rope::RopeTable;
+use crate::{ConfigError, InputError, LmError};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use slam_nn::ops;
 use slam_nn::params::{Parameter, Parameters};
@@ -85,7 +85,7 @@ impl Decoder {
         source: &mut dyn Source,
         device: &Device,
     ) -> Result<Self, LmError> {
-        config.check()?;
+        config.check().map_err(ConfigError::from)?;
         let c = config;
         let names = names(c.family);
         let embedding = source.matrix(names.embedding, [c.vocab_size, c.embed_dim])?;
@@ -180,19 +180,14 @@ impl Decoder {
     ///
     /// # Errors
     /// When one does not, naming it.
-    pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), LmError> {
+    pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), InputError> {
         let limit = self.config.max_positions;
         if tokens.len() > limit {
-            return Err(LmError::Input(format!(
-                "a sequence of {} tokens is longer than the model's {limit} positions; cut it",
-                tokens.len()
-            )));
+            return Err(InputError::TooLong { tokens: tokens.len(), limit });
         }
-        match tokens.iter().find(|id| **id as usize >= self.config.vocab_size) {
-            Some(id) => Err(LmError::Input(format!(
-                "token {id} is outside the model's vocabulary of {}; was it made by another tokeniser?",
-                self.config.vocab_size
-            ))),
+        let vocabulary = self.config.vocab_size;
+        match tokens.iter().find(|id| **id as usize >= vocabulary) {
+            Some(&token) => Err(InputError::Token { token, vocabulary }),
             None => Ok(()),
         }
     }
@@ -261,10 +256,7 @@ impl Decoder {
     pub fn extend(&self, cache: &mut Cache, new: &[&[u32]]) -> Result<Tensor<2>, LmError> {
         let rows = new.len();
         if rows != cache.lengths.len() {
-            return Err(LmError::Input(format!(
-                "{rows} rows for a cache of {}",
-                cache.lengths.len()
-            )));
+            return Err(InputError::Rows { rows, cached: cache.lengths.len() }.into());
         }
         let limit = cache.capacity.min(self.config.max_positions);
         let time = new.iter().map(|row| row.len()).max().unwrap_or(0).max(1);
@@ -273,10 +265,8 @@ impl Decoder {
         for (row, (tokens, length)) in new.iter().zip(&mut cache.lengths).enumerate() {
             self.check_tokens(tokens)?;
             if *length + tokens.len() > limit {
-                return Err(LmError::Input(format!(
-                    "row {row} would have {} tokens, the limit is {limit}; ask for fewer",
-                    *length + tokens.len()
-                )));
+                let tokens = *length + tokens.len();
+                return Err(InputError::CacheFull { row, tokens, limit }.into());
             }
             for i in 0..time {
                 let at = (*length + i) as i64;

@@ -11,7 +11,7 @@ use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::batch::next_tokens;
-use slam_lm::{Decoder, DecoderConfig, TokenBatch};
+use slam_lm::{Decoder, DecoderConfig, LmError, TokenBatch};
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
@@ -160,7 +160,8 @@ fn first_model(
                     map.insert(name.into(), id.into());
                 }
             }
-            Decoder::random(&DecoderConfig::from_json(&json)?, config.seed, context.device)?
+            let shape = DecoderConfig::from_json(&json).map_err(LmError::from)?;
+            Decoder::random(&shape, config.seed, context.device)?
         }
         Start::Checkpoint(path) => Decoder::load(path, context.device)?,
     };

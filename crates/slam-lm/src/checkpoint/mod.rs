@@ -6,7 +6,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use crate::config::DecoderConfig;
+use crate::config::{ConfigError, DecoderConfig};
 use crate::decoder::Decoder;
 use crate::{LmError, tokenizer};
 use burn::tensor::Device;
@@ -99,9 +99,7 @@ impl Decoder {
         let dir = dir.as_ref();
         let origin = Origin::read(dir)?;
         if origin.rows.is_some() {
-            return Err(LmError::Config(
-                "this is a unit model already; load it as it is (`import slamkit`)".to_owned(),
-            ));
+            return Err(ConfigError::UnitsAlready.into());
         }
         let mut config = origin.config.clone();
         config.vocab_size = vocab;
@@ -111,7 +109,7 @@ impl Decoder {
         config.tie_embeddings = options.tie_embeddings.unwrap_or(config.tie_embeddings);
         if let Some(positions) = options.max_positions {
             if config.rotary_dim == 0 {
-                return Err(LmError::Config("learned positions can't be resized".to_owned()));
+                return Err(ConfigError::LearnedPositions.into());
             }
             config.max_positions = positions;
         }

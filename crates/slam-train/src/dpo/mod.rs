@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
-use slam_lm::Decoder;
+use slam_lm::{Decoder, LmError};
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
@@ -140,7 +140,7 @@ pub fn dpo(
     let load = || -> Result<Decoder, TrainError> {
         let model = Decoder::load(policy, context.device)?;
         for side in read.all.iter().flat_map(|p| &p.sides) {
-            model.check_tokens(&side.tokens)?;
+            model.check_tokens(&side.tokens).map_err(LmError::from)?;
         }
         Ok(model)
     };
