@@ -215,7 +215,7 @@ fn a_configuration_that_cannot_be_used_is_told_with_its_file_and_field() {
     for (field, value, said) in [
         ("hidden_size", Value::Null, "`hidden_size` is missing; it must be a whole number"),
         ("rope_theta", json!("x"), "`rope_theta` is \"x\"; it must be a number"),
-        ("rope_scaling", json!({"rope_type": "linear"}), "`rope_scaling.factor` is missing"),
+        ("rope_scaling", json!({"rope_type": "linear"}), "`linear` lacks the number `factor`"),
         ("hidden_act", json!("tanh"), "hidden_act `tanh` is not supported; use silu"),
         ("model_type", json!("bert"), "use qwen2, llama, opt or gpt_neox"),
     ] {

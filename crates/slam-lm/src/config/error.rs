@@ -49,6 +49,16 @@ pub enum ConfigError {
          `rope_scaling` out where sequences stay below the original positions"
     )]
     RopeScaling(String),
+    /// A rotary scaling without one of its numbers.
+    #[error(
+        "rotary scaling `{kind}` lacks the number `{field}`; copy it from the model's own configuration"
+    )]
+    RopeScalingLacks {
+        /// The kind of scaling.
+        kind: String,
+        /// What it lacks.
+        field: String,
+    },
     /// Sizes that make no model.
     #[error(transparent)]
     Sizes(#[from] SizeError),

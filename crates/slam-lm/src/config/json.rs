@@ -135,9 +135,10 @@ impl DecoderConfig {
         }
         let kind = scaling["rope_type"].as_str().or(scaling["type"].as_str()).unwrap_or("default");
         let need = |key: &str| {
-            let value = &scaling[key];
-            let field = || format!("rope_scaling.{key}");
-            value.as_f64().ok_or_else(|| wrong(&field(), value, Wanted::Number))
+            scaling[key].as_f64().ok_or_else(|| ConfigError::RopeScalingLacks {
+                kind: kind.to_owned(),
+                field: key.to_owned(),
+            })
         };
         self.rope_scaling = match kind {
             "default" => RopeScaling::None,

@@ -16,6 +16,7 @@ use slam_nn::device::Device;
 use slam_train::budget::Budget;
 use slam_train::data::UnitShards;
 use slam_train::dpo::{DpoConfig, dpo};
+use slam_train::packing::pack;
 use slam_train::pretrain::{PretrainConfig, Start, pretrain};
 use slam_train::{Ended, RunContext, Summary, TrainError};
 
@@ -154,10 +155,14 @@ fn at_toy_width(name: &str, sizes: &[(&str, usize)]) -> Pipeline {
     pipeline(name, &set)
 }
 
-fn pretraining(pipeline: &Pipeline, data: &[(UnitShards, usize)]) -> PretrainConfig {
+fn pretraining(pipeline: &Pipeline, data: &[(UnitShards, Vec<usize>)]) -> PretrainConfig {
     let mut config: PretrainConfig = params(&pipeline.train.as_ref().unwrap().params);
-    let epoch: usize = data.iter().map(|(_, tokens)| tokens).sum();
-    config.budget = five_steps(config.budget, config.rows * config.context, epoch);
+    let lengths = data.iter().flat_map(|(_, lengths)| lengths).copied();
+    let samples: Vec<(usize, usize)> = lengths.enumerate().collect();
+    let epoch: usize = samples.iter().map(|(_, tokens)| tokens).sum();
+    // Rows are not full; how full, depends on the packing.
+    let rows = pack(&samples, config.context, config.packing).len();
+    config.budget = five_steps(config.budget, config.rows * epoch / rows, epoch);
     config
 }
 
@@ -211,8 +216,8 @@ fn sequence(rng: &mut Rng, length: usize) -> Vec<u16> {
     (0..length).map(|_| next()).collect()
 }
 
-/// A dataset's shard of utterances, some longer than the context, and the tokens of its training split.
-fn units(folder: &Path, name: &str, seed: u64) -> (UnitShards, usize) {
+/// A dataset's shard of utterances, some longer than the context, and the tokens of each that is trained on.
+fn units(folder: &Path, name: &str, seed: u64) -> (UnitShards, Vec<usize>) {
     let mut rng = Rng::new(seed);
     let rows: Vec<UnitSequence> = (0..120)
         .map(|i| {
@@ -230,8 +235,8 @@ fn units(folder: &Path, name: &str, seed: u64) -> (UnitShards, usize) {
     let path = folder.join(format!("{name}.parquet"));
     shard::write(&path, &rows, &tokeniser().to_metadata()).unwrap();
     // `<S>` at both ends.
-    let tokens = rows.iter().filter(|r| r.split == "train").map(|r| r.units.len() + 2).sum();
-    (UnitShards { name: name.to_owned(), shards: vec![path] }, tokens)
+    let lengths = rows.iter().filter(|r| r.split == "train").map(|r| r.units.len() + 2).collect();
+    (UnitShards { name: name.to_owned(), shards: vec![path] }, lengths)
 }
 
 /// A shard of pairs, some longer than they may be, and their tokens.
