@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use slam_dataset::rng::Rng;
 
-use super::Statistics;
+use super::statistics::Statistics;
 use crate::config_error::{ConfigError, Wanted, within};
 
 /// Keeps the streams that choose samples apart from those that order them.

@@ -1,6 +1,7 @@
 //! Unit shards as token samples: read once into a memory-mapped file, mixed by weights or repetitions.
 
 mod mixture;
+mod selection;
 mod statistics;
 mod tokens;
 
@@ -15,10 +16,12 @@ use crate::config_error::ConfigError;
 use crate::error::TrainError;
 
 pub use mixture::Mixture;
+pub use selection::Selection;
 pub use statistics::{SplitStatistics, Statistics};
 pub use tokens::Samples;
 
 pub(crate) use mixture::choose;
+use selection::Use;
 use tokens::{Index, Writer};
 
 /// The unit shards of one dataset.
@@ -29,53 +32,6 @@ pub struct UnitShards {
     pub name: String,
     /// Its shards, in order.
     pub shards: Vec<PathBuf>,
-}
-
-/// Which utterances of the shards are used, and for what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selection {
-    /// Utterances of fewer units are left out.
-    pub min_units: usize,
-    /// Utterances of more units are left out; 0 for none.
-    pub max_units: usize,
-    /// One training utterance in this many is held out for validation, chosen by its id; 0 for none.
-    pub validation: usize,
-}
-
-/// What a row is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    Train,
-    Validation,
-    TooShort,
-    TooLong,
-    OtherSplit,
-}
-
-impl Selection {
-    fn of(&self, row: &UnitSequence) -> Use {
-        let split = match row.split.as_str() {
-            "train" if self.holds_out(&row.id) => Use::Validation,
-            "train" => Use::Train,
-            "validation" => Use::Validation,
-            _ => return Use::OtherSplit,
-        };
-        match row.units.len() {
-            0 => Use::TooShort,
-            n if n < self.min_units => Use::TooShort,
-            n if self.max_units > 0 && n > self.max_units => Use::TooLong,
-            _ => split,
-        }
-    }
-
-    /// By the id's hash: other data beside it moves no utterance from one side to the other.
-    fn holds_out(&self, id: &str) -> bool {
-        let hash = |id: &str| {
-            let key = Key::of_bytes(id.as_bytes());
-            u64::from_str_radix(&key.as_str()[..15], 16).unwrap_or_default()
-        };
-        self.validation > 0 && hash(id).is_multiple_of(self.validation as u64)
-    }
 }
 
 /// Training and validation samples, and the tokeniser that made them all.

@@ -25,7 +25,7 @@ use slam_dataset::arrow::ipc::writer::FileWriter;
 use slam_dataset::publish::{self, PublishError, Staged};
 use slam_dataset::schema::TokeniserInfo;
 
-use super::Statistics;
+use super::statistics::Statistics;
 use crate::error::{ReadError, TrainError};
 
 const INDEX: &str = "tokens.json";
