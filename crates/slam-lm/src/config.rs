@@ -1,8 +1,9 @@
 //! Decoder configurations as Hugging Face's `config.json` writes them.
 
-use crate::LmError;
-
+mod error;
 mod json;
+
+pub use error::{ConfigError, Found, SizeError, Wanted};
 
 /// No public decoder comes near these: a file that claims more is damaged or hostile.
 const MAX_SIZE: usize = 1 << 28;
@@ -213,8 +214,7 @@ impl DecoderConfig {
     ///
     /// # Errors
     /// When a size is zero or does not divide as it must.
-    pub fn check(&self) -> Result<(), LmError> {
-        let bad = |what: &str| Err(LmError::Config(what.to_owned()));
+    pub fn check(&self) -> Result<(), SizeError> {
         let sizes = [
             self.vocab_size,
             self.hidden_size,
@@ -229,24 +229,24 @@ impl DecoderConfig {
             || self.num_layers > MAX_LAYERS
             || self.head_dim > MAX_HEAD_DIM
         {
-            return bad("a size is zero or impossibly large");
+            return Err(SizeError::Impossible);
         }
         let wide = |n: usize| n as u128;
         let heads = wide(self.num_heads + 2 * self.num_kv_heads) * wide(self.head_dim);
         let block = wide(self.hidden_size) * (heads + 3 * wide(self.intermediate_size));
         let tables = wide(self.vocab_size + self.max_positions) * wide(self.hidden_size);
         if wide(self.num_layers) * block + tables > MAX_PARAMETERS {
-            return bad("the sizes make an impossibly large model");
+            return Err(SizeError::Parameters);
         }
         if !self.num_heads.is_multiple_of(self.num_kv_heads) {
-            return bad("num_attention_heads is not a multiple of num_key_value_heads");
+            return Err(SizeError::KeyHeads);
         }
         if !self.rotary_dim.is_multiple_of(2) || self.rotary_dim > self.head_dim {
-            return bad("the rotary dimensions are odd or more than the head has");
+            return Err(SizeError::Rotary);
         }
         let split = matches!(self.family, Family::Opt | Family::GptNeox);
         if split && self.num_heads * self.head_dim != self.hidden_size {
-            return bad("hidden_size is not a multiple of num_attention_heads");
+            return Err(SizeError::Heads);
         }
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let scaling = match self.rope_scaling {
@@ -261,13 +261,11 @@ impl DecoderConfig {
             }
         };
         if !(scaling && positive(self.rope_theta)) {
-            return bad(
-                "the rotary base or scaling is not positive, or its bands are out of order",
-            );
+            return Err(SizeError::RotaryBase);
         }
         let constants = [self.norm_eps, self.initializer_range];
         if constants.iter().any(|x| !(x.is_finite() && *x >= 0.0)) {
-            return bad("a norm's epsilon or the initialiser's range is negative or not finite");
+            return Err(SizeError::Constants);
         }
         Ok(())
     }

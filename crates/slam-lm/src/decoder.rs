@@ -1,14 +1,14 @@
 //! The decoder: embedding, blocks, head.
 
-use crate::LmError;
 use crate::batch::TokenBatch;
 use crate::config::{DecoderConfig, Family};
-use crate::layers::{Block, LayerCache, Linear, Mlp, Norm, Qkv, Source, Visible};
+use crate::layers::{Block, LayerCache, Linear, Norm, Source, Visible};
 use crate::random::Random;
 use crate::rope::RopeTable;
+use crate::{ConfigError, InputError, LmError};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use slam_nn::ops;
-use slam_nn::params::{ParamMut, ParamRef, Parameters};
+use slam_nn::params::{Parameter, Parameters};
 
 /// OPT's positions start at row 2 of the table.
 const OPT_POSITION_OFFSET: usize = 2;
@@ -85,7 +85,7 @@ impl Decoder {
         source: &mut dyn Source,
         device: &Device,
     ) -> Result<Self, LmError> {
-        config.check()?;
+        config.check().map_err(ConfigError::from)?;
         let c = config;
         let names = names(c.family);
         let embedding = source.matrix(names.embedding, [c.vocab_size, c.embed_dim])?;
@@ -157,16 +157,17 @@ impl Decoder {
 
     /// The decoder on another device, in or out of autodiff.
     pub fn to_device(mut self, device: &Device) -> Self {
-        self.for_each_param_mut(&mut |_, mut p| p.to_device(device));
+        self.for_each_param_mut(&mut |_, p| p.move_to(device));
         self.rope = self.rope.map(|rope| rope.to_device(device));
         self
     }
 
     /// The decoder with its parameters in another width, which it then computes in; norms, softmax
-    /// and the loss stay in f32 inside.
+    /// and the loss stay in f32 inside. Within autodiff the new parameters are leaves of their own, with
+    /// gradients in that width.
     #[must_use]
     pub fn cast(mut self, width: FloatDType) -> Self {
-        self.for_each_param_mut(&mut |_, mut p| p.cast(width));
+        self.for_each_param_mut(&mut |_, p| p.set_width(width));
         self
     }
 
@@ -179,19 +180,14 @@ impl Decoder {
     ///
     /// # Errors
     /// When one does not, naming it.
-    pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), LmError> {
+    pub fn check_tokens(&self, tokens: &[u32]) -> Result<(), InputError> {
         let limit = self.config.max_positions;
         if tokens.len() > limit {
-            return Err(LmError::Input(format!(
-                "a sequence of {} tokens is longer than the model's {limit} positions; cut it",
-                tokens.len()
-            )));
+            return Err(InputError::TooLong { tokens: tokens.len(), limit });
         }
-        match tokens.iter().find(|id| **id as usize >= self.config.vocab_size) {
-            Some(id) => Err(LmError::Input(format!(
-                "token {id} is outside the model's vocabulary of {}; was it made by another tokeniser?",
-                self.config.vocab_size
-            ))),
+        let vocabulary = self.config.vocab_size;
+        match tokens.iter().find(|id| **id as usize >= vocabulary) {
+            Some(&token) => Err(InputError::Token { token, vocabulary }),
             None => Ok(()),
         }
     }
@@ -260,10 +256,7 @@ impl Decoder {
     pub fn extend(&self, cache: &mut Cache, new: &[&[u32]]) -> Result<Tensor<2>, LmError> {
         let rows = new.len();
         if rows != cache.lengths.len() {
-            return Err(LmError::Input(format!(
-                "{rows} rows for a cache of {}",
-                cache.lengths.len()
-            )));
+            return Err(InputError::Rows { rows, cached: cache.lengths.len() }.into());
         }
         let limit = cache.capacity.min(self.config.max_positions);
         let time = new.iter().map(|row| row.len()).max().unwrap_or(0).max(1);
@@ -272,10 +265,8 @@ impl Decoder {
         for (row, (tokens, length)) in new.iter().zip(&mut cache.lengths).enumerate() {
             self.check_tokens(tokens)?;
             if *length + tokens.len() > limit {
-                return Err(LmError::Input(format!(
-                    "row {row} would have {} tokens, the limit is {limit}; ask for fewer",
-                    *length + tokens.len()
-                )));
+                let tokens = *length + tokens.len();
+                return Err(InputError::CacheFull { row, tokens, limit }.into());
             }
             for i in 0..time {
                 let at = (*length + i) as i64;
@@ -333,78 +324,26 @@ impl Decoder {
     }
 }
 
-/// Walks all parameters in one order; with `mut`, by unique reference.
-macro_rules! walk {
-    ($decoder:expr, $f:expr, $kind:ident $(, $mutable:tt)?) => {{
-        let f = $f;
-        macro_rules! linear {
-            ($l:expr) => {{
-                let l = $l;
-                f(&format!("{}.weight", l.name), $kind::D2(& $($mutable)? l.weight));
-                if let Some(bias) = & $($mutable)? l.bias {
-                    f(&format!("{}.bias", l.name), $kind::D1(bias));
-                }
-            }};
-        }
-        macro_rules! norm {
-            ($n:expr) => {{
-                let n = $n;
-                f(&format!("{}.weight", n.name), $kind::D1(& $($mutable)? n.weight));
-                if let Some(bias) = & $($mutable)? n.bias {
-                    f(&format!("{}.bias", n.name), $kind::D1(bias));
-                }
-            }};
-        }
-        let d = $decoder;
-        f(d.names.embedding, $kind::D2(& $($mutable)? d.embedding));
-        if let Some(table) = & $($mutable)? d.positions {
-            f(d.names.positions, $kind::D2(table));
-        }
-        if let Some(project) = & $($mutable)? d.project_in {
-            linear!(project);
-        }
-        for block in & $($mutable)? d.blocks {
-            norm!(& $($mutable)? block.attention_norm);
-            match & $($mutable)? block.qkv {
-                Qkv::Separate(q, k, v) => {
-                    linear!(q);
-                    linear!(k);
-                    linear!(v);
-                }
-                Qkv::Fused(qkv) => linear!(qkv),
-            }
-            linear!(& $($mutable)? block.out);
-            norm!(& $($mutable)? block.mlp_norm);
-            match & $($mutable)? block.mlp {
-                Mlp::Gated { gate, up, down } => {
-                    linear!(gate);
-                    linear!(up);
-                    linear!(down);
-                }
-                Mlp::Plain { up, down } => {
-                    linear!(up);
-                    linear!(down);
-                }
-            }
-        }
-        if let Some(norm) = & $($mutable)? d.final_norm {
-            norm!(norm);
-        }
-        if let Some(project) = & $($mutable)? d.project_out {
-            linear!(project);
-        }
-        if let Some(head) = & $($mutable)? d.head {
-            f(d.names.head, $kind::D2(head));
-        }
-    }};
-}
-
 impl Parameters for Decoder {
-    fn for_each_param(&self, f: &mut dyn FnMut(&str, ParamRef<'_>)) {
-        walk!(self, f, ParamRef);
-    }
-
-    fn for_each_param_mut(&mut self, f: &mut dyn FnMut(&str, ParamMut<'_>)) {
-        walk!(self, f, ParamMut, mut);
+    fn for_each_param_mut(&mut self, f: &mut dyn FnMut(&str, &mut dyn Parameter)) {
+        f(self.names.embedding, &mut self.embedding);
+        if let Some(table) = &mut self.positions {
+            f(self.names.positions, table);
+        }
+        if let Some(project) = &mut self.project_in {
+            project.for_each_param_mut(f);
+        }
+        for block in &mut self.blocks {
+            block.for_each_param_mut(f);
+        }
+        if let Some(norm) = &mut self.final_norm {
+            norm.for_each_param_mut(f);
+        }
+        if let Some(project) = &mut self.project_out {
+            project.for_each_param_mut(f);
+        }
+        if let Some(head) = &mut self.head {
+            f(self.names.head, head);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Continuing prompts: sampling as transformers' logits processors define it, over a cache.
 
-use crate::{Decoder, LmError, Rng};
+use crate::{Decoder, InputError, LmError, Rng};
 use std::ops::ControlFlow;
 
 /// How the next token is chosen.
@@ -140,14 +140,12 @@ pub fn generate(
 ) -> Result<Vec<Vec<u32>>, LmError> {
     let longest = prompts.iter().map(|p| p.len()).max().unwrap_or(0);
     if let Some(i) = prompts.iter().position(|p| p.is_empty()) {
-        return Err(LmError::Input(format!("prompt {i} is empty; begin it with <S> (token 1)")));
+        return Err(InputError::EmptyPrompt { prompt: i }.into());
     }
     let limit = decoder.config().max_positions;
     if longest + options.max_new_tokens > limit + 1 {
-        return Err(LmError::Input(format!(
-            "a prompt of {longest} tokens and {} new ones exceed the model's {limit} positions",
-            options.max_new_tokens
-        )));
+        let new = options.max_new_tokens;
+        return Err(InputError::TooMany { prompt: longest, new, limit }.into());
     }
     let mut tokens: Vec<Vec<u32>> = prompts.iter().map(|p| p.to_vec()).collect();
     let mut done = vec![false; prompts.len()];

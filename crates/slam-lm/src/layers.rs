@@ -5,6 +5,7 @@ use crate::config::{Activation, DecoderConfig, Family};
 use crate::rope::Rope;
 use burn::tensor::{Int, Tensor, activation};
 use slam_nn::ops;
+use slam_nn::params::{Parameter, Parameters};
 
 /// Gives a parameter by name and shape: from a file, or random.
 pub(crate) trait Source {
@@ -14,9 +15,9 @@ pub(crate) trait Source {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Linear {
-    pub(crate) name: String,
-    pub(crate) weight: Tensor<2>,
-    pub(crate) bias: Option<Tensor<1>>,
+    name: String,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
 }
 
 impl Linear {
@@ -36,12 +37,21 @@ impl Linear {
     }
 }
 
+impl Parameters for Linear {
+    fn for_each_param_mut(&mut self, f: &mut dyn FnMut(&str, &mut dyn Parameter)) {
+        f(&format!("{}.weight", self.name), &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            f(&format!("{}.bias", self.name), bias);
+        }
+    }
+}
+
 /// RMSNorm where there is no bias, layer norm where there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct Norm {
-    pub(crate) name: String,
-    pub(crate) weight: Tensor<1>,
-    pub(crate) bias: Option<Tensor<1>>,
+    name: String,
+    weight: Tensor<1>,
+    bias: Option<Tensor<1>>,
     eps: f64,
 }
 
@@ -69,13 +79,22 @@ impl Norm {
     }
 }
 
+impl Parameters for Norm {
+    fn for_each_param_mut(&mut self, f: &mut dyn FnMut(&str, &mut dyn Parameter)) {
+        f(&format!("{}.weight", self.name), &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            f(&format!("{}.bias", self.name), bias);
+        }
+    }
+}
+
 /// Query, key and value projections.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one a block, and the large variant is the common one"
 )]
-pub(crate) enum Qkv {
+enum Qkv {
     Separate(Linear, Linear, Linear),
     /// GPT-NeoX: one matrix, each head's query, key and value rows behind each other.
     Fused(Linear),
@@ -86,18 +105,18 @@ pub(crate) enum Qkv {
     clippy::large_enum_variant,
     reason = "one a block, and the large variant is the common one"
 )]
-pub(crate) enum Mlp {
+enum Mlp {
     Gated { gate: Linear, up: Linear, down: Linear },
     Plain { up: Linear, down: Linear },
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
-    pub(crate) attention_norm: Norm,
-    pub(crate) qkv: Qkv,
-    pub(crate) out: Linear,
-    pub(crate) mlp_norm: Norm,
-    pub(crate) mlp: Mlp,
+    attention_norm: Norm,
+    qkv: Qkv,
+    out: Linear,
+    mlp_norm: Norm,
+    mlp: Mlp,
     shape: BlockShape,
 }
 
@@ -271,5 +290,32 @@ impl Block {
             }
         };
         self.out.forward(mixed.reshape([batch * time, heads * head_dim]))
+    }
+}
+
+impl Parameters for Block {
+    fn for_each_param_mut(&mut self, f: &mut dyn FnMut(&str, &mut dyn Parameter)) {
+        self.attention_norm.for_each_param_mut(f);
+        match &mut self.qkv {
+            Qkv::Separate(q, k, v) => {
+                q.for_each_param_mut(f);
+                k.for_each_param_mut(f);
+                v.for_each_param_mut(f);
+            }
+            Qkv::Fused(qkv) => qkv.for_each_param_mut(f),
+        }
+        self.out.for_each_param_mut(f);
+        self.mlp_norm.for_each_param_mut(f);
+        match &mut self.mlp {
+            Mlp::Gated { gate, up, down } => {
+                gate.for_each_param_mut(f);
+                up.for_each_param_mut(f);
+                down.for_each_param_mut(f);
+            }
+            Mlp::Plain { up, down } => {
+                up.for_each_param_mut(f);
+                down.for_each_param_mut(f);
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod decoder;
 pub mod generate;
+mod input_error;
 mod layers;
 mod random;
 mod rng;
@@ -13,8 +14,9 @@ pub mod score;
 pub mod tokenizer;
 
 pub use batch::TokenBatch;
-pub use config::{DecoderConfig, Family};
+pub use config::{ConfigError, DecoderConfig, Family};
 pub use decoder::Decoder;
+pub use input_error::InputError;
 pub use rng::Rng;
 
 use slam_nn::weights::WeightsError;
@@ -38,9 +40,17 @@ pub enum LmError {
         /// What the operating system answered.
         source: std::io::Error,
     },
-    /// `config.json` is not JSON, or lacks or contradicts something.
+    /// A configuration lacks or contradicts something, or asks for something this crate lacks.
     #[error("config.json: {0}")]
-    Config(String),
+    Config(#[from] ConfigError),
+    /// The same, of a file.
+    #[error("{path}: {source}", path = path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
     /// The weights can't be read or don't fit the configuration.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -63,8 +73,8 @@ pub enum LmError {
         misshapen: Vec<String>,
     },
     /// A sequence does not fit the model.
-    #[error("{0}")]
-    Input(String),
+    #[error(transparent)]
+    Input(#[from] InputError),
 }
 
 /// Names with commas; the number alone of those beyond what a person reads.

@@ -1,7 +1,7 @@
 //! Likelihoods of whole sequences.
 
 use crate::batch::{TokenBatch, next_tokens};
-use crate::{Decoder, LmError};
+use crate::{Decoder, InputError, LmError};
 
 /// Most tokens (with padding) scored in one forward pass.
 const BATCH_TOKENS: usize = 8192;
@@ -41,7 +41,9 @@ impl SequenceNll {
 /// When a sequence is longer than the model's positions or has a token outside its vocabulary.
 pub fn sequence_nlls(decoder: &Decoder, sequences: &[&[u32]]) -> Result<Vec<SequenceNll>, LmError> {
     for (i, sequence) in sequences.iter().enumerate() {
-        decoder.check_tokens(sequence).map_err(|e| LmError::Input(format!("sequence {i}: {e}")))?;
+        decoder
+            .check_tokens(sequence)
+            .map_err(|source| InputError::Sequence { sequence: i, source: Box::new(source) })?;
     }
     // A device outside autodiff records no graph.
     let device = decoder.device();

@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor};
 use slam_lm::generate::{GenerateOptions, generate, probabilities};
 use slam_lm::{Decoder, DecoderConfig, TokenBatch, batch, checkpoint, score, tokenizer};
-use slam_nn::params::{ParamMut, ParamRef, Parameters};
+use slam_nn::params::Parameters;
 use slam_nn::weights::Weights;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn logits_loss_and_every_gradient_equal_transformers() {
     for family in FAMILIES {
         let expected = expected(family);
         let mut decoder = Decoder::load(fixtures().join(family), &device).unwrap();
-        decoder.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+        decoder.for_each_param_mut(&mut |_, p| p.make_leaf());
         let ids = rows(&expected, "input_ids");
         let segments = segments(&ids);
         let batch = TokenBatch::packed(&segments, &device);
@@ -67,12 +67,8 @@ fn logits_loss_and_every_gradient_equal_transformers() {
 
         let mut grads = loss.backward();
         let mut seen = 0;
-        decoder.for_each_param_mut(&mut |name, p| {
-            let grad = match p {
-                ParamMut::D1(t) => t.grad_remove(&mut grads).map(floats),
-                ParamMut::D2(t) => t.grad_remove(&mut grads).map(floats),
-                ParamMut::D3(t) => t.grad_remove(&mut grads).map(floats),
-            };
+        decoder.for_each_param(&mut |name, p| {
+            let grad = p.take_gradient(&mut grads).map(floats);
             let want = expected.tensor_f32(&format!("grad.{name}")).unwrap().0;
             let largest = want.iter().fold(0.0f32, |m, g| m.max(g.abs()));
             let off = distance(&grad.unwrap(), &want);
@@ -138,7 +134,7 @@ fn embedding(decoder: &Decoder) -> Vec<f32> {
     let mut out = Vec::new();
     decoder.for_each_param(&mut |name, p| {
         if name.contains("embed_tokens") {
-            out = ParamRef::to_f32(&p);
+            out = p.to_f32();
         }
     });
     out

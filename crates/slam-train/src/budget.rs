@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config_error::{ConfigError, Wanted, within};
+
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,12 +81,14 @@ impl Budget {
     ///
     /// # Errors
     /// If it is not positive.
-    pub fn check(self) -> Result<(), String> {
-        let positive = match self {
-            Self::Seconds(x) | Self::Epochs(x) => x.is_finite() && x > 0.0,
-            Self::Steps(n) | Self::Tokens(n) => n > 0,
+    pub fn check(self) -> Result<(), ConfigError> {
+        let (field, amount) = match self {
+            Self::Seconds(seconds) => ("budget.seconds", seconds),
+            Self::Steps(steps) => ("budget.steps", steps as f64),
+            Self::Tokens(tokens) => ("budget.tokens", tokens as f64),
+            Self::Epochs(epochs) => ("budget.epochs", epochs),
         };
-        if positive { Ok(()) } else { Err(format!("the budget {self:?} is not positive")) }
+        within(field, amount, Wanted::Positive)
     }
 }
 

@@ -3,10 +3,12 @@
 use burn::tensor::{DType, Device, FloatDType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use slam_nn::params::ParamRef;
 
-use crate::error::TrainError;
+use crate::config_error::{ConfigError, Wanted, within};
 use crate::schedule::{Schedule, Shape};
+
+/// The most threads that may prepare data.
+const MOST_THREADS: f64 = 64.0;
 
 /// The width that a model computes in. Weights and the optimiser's moments are f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,13 +60,6 @@ pub enum Decay {
     All,
     /// Matrices alone: no norm weights and no biases, as transformers groups them.
     Matrices,
-}
-
-impl Decay {
-    /// Whether a parameter decays.
-    pub fn applies(self, parameter: &ParamRef<'_>) -> bool {
-        self == Self::All || !matches!(parameter, ParamRef::D1(_))
-    }
 }
 
 /// How a model is optimised; the same for pre-training and DPO.
@@ -147,35 +142,21 @@ impl OptimiserConfig {
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), TrainError> {
-        let bad = |m: &str| Err(TrainError::Config(format!("optimiser: {m}")));
-        if !(self.peak_lr.is_finite() && self.peak_lr > 0.0) {
-            return bad("peak_lr must be positive");
-        }
-        if !(0.0..=self.peak_lr).contains(&self.min_lr) {
-            return bad("min_lr must be between 0 and peak_lr");
-        }
-        if !(0.0..1.0).contains(&self.warmup) {
-            return bad("warmup is a share of the run, at least 0 and below 1");
-        }
-        if !(0.0..1.0).contains(&self.beta1) || !(0.0..1.0).contains(&self.beta2) {
-            return bad("beta1 and beta2 must be at least 0 and below 1");
-        }
-        for (name, value) in [
-            ("eps", self.eps),
-            ("weight_decay", self.weight_decay),
-            ("clip", self.clip),
-            ("save_every_seconds", self.save_every_seconds),
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        for (name, value, wanted) in [
+            ("peak_lr", self.peak_lr, Wanted::Positive),
+            ("min_lr", self.min_lr, Wanted::UpToPeak(self.peak_lr)),
+            ("warmup", self.warmup, Wanted::Below(1.0)),
+            ("beta1", self.beta1, Wanted::Below(1.0)),
+            ("beta2", self.beta2, Wanted::Below(1.0)),
+            ("eps", self.eps, Wanted::AtLeast(0.0)),
+            ("weight_decay", self.weight_decay, Wanted::AtLeast(0.0)),
+            ("clip", self.clip, Wanted::AtLeast(0.0)),
+            ("save_every_seconds", self.save_every_seconds, Wanted::AtLeast(0.0)),
+            ("log_every", self.log_every as f64, Wanted::AtLeast(1.0)),
+            ("prefetch", self.prefetch as f64, Wanted::AtMost(MOST_THREADS)),
         ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return bad(&format!("{name} must be at least 0"));
-            }
-        }
-        if self.log_every == 0 {
-            return bad("log_every must be at least 1");
-        }
-        if self.prefetch > 64 {
-            return bad("prefetch is a number of threads, at most 64");
+            within(&format!("optimiser.{name}"), value, wanted)?;
         }
         Ok(())
     }

@@ -43,7 +43,10 @@ pub struct RunContext<'a> {
 }
 
 /// Figures of a model by name, or what kept them from being had: a probe never ends a run.
-pub type Probe<'a> = &'a dyn Fn(&Decoder) -> Result<BTreeMap<String, f64>, String>;
+pub type Probe<'a> = &'a dyn Fn(&Decoder) -> Result<BTreeMap<String, f64>, ProbeError>;
+
+/// What kept a probe from its figures: whatever whoever gives the probe meets.
+pub type ProbeError = Box<dyn std::error::Error>;
 
 impl<'a> RunContext<'a> {
     /// The surroundings of a run that begins now.

@@ -4,11 +4,11 @@
 //! day is spent on one, a few steps of two small decoders (between them every operation of the four
 //! families) show whether it computes the same losses and gradients.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use slam_lm::batch::next_tokens;
 use slam_lm::{Decoder, DecoderConfig, Family, Rng, TokenBatch};
 use slam_nn::ops::AdamWStep;
-use slam_nn::params::{ParamRef, Parameters};
+use slam_nn::params::Parameters;
 
 use crate::config::Decay;
 use crate::error::TrainError;
@@ -139,7 +139,7 @@ struct Steps {
 fn steps(model: Decoder, device: &Device) -> Steps {
     let tape = device.clone().autodiff();
     let mut model = model.to_device(&tape);
-    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+    model.for_each_param_mut(&mut |_, p| p.make_leaf());
     let mut optimiser = AdamW::new(&model);
     let mut out = Steps { losses: Vec::new(), gradients: Vec::new() };
     for step in 1..=STEPS {
@@ -149,19 +149,14 @@ fn steps(model: Decoder, device: &Device) -> Steps {
         let targets = rows.iter().flatten().map(|s| s.len() - 1).sum::<usize>() as f64;
         let nll = model.token_nll(&TokenBatch::packed(&rows, &tape), next_tokens(&rows, &tape));
         let sum = nll.sum();
-        let gradients = sum.backward();
+        let mut sums = GradientSum::default();
+        sums.add(&model, sum.backward());
         if step == 1 {
-            model.for_each_param(&mut |name, p| {
-                let values = match p {
-                    ParamRef::D1(t) => t.grad(&gradients).map(values),
-                    ParamRef::D2(t) => t.grad(&gradients).map(values),
-                    ParamRef::D3(t) => t.grad(&gradients).map(values),
-                };
-                out.gradients.push((name.to_owned(), values.unwrap_or_default()));
+            let mut gradients = sums.to_f32().into_iter();
+            model.for_each_param(&mut |name, _| {
+                out.gradients.push((name.to_owned(), gradients.next().unwrap_or_default()));
             });
         }
-        let mut sums = GradientSum::default();
-        sums.add(&model, &gradients);
         out.losses.push(sum.into_data().iter::<f64>().sum::<f64>() / targets);
         let arguments = AdamWStep {
             lr: 1e-3,
@@ -175,10 +170,6 @@ fn steps(model: Decoder, device: &Device) -> Steps {
         optimiser.step(&mut model, sums, &arguments, Decay::All);
     }
     out
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
 }
 
 /// Two rows of packed segments, the second row shorter than the first.

@@ -2,11 +2,15 @@
 
 pub mod budget;
 pub mod config;
+mod config_error;
 mod context;
 pub mod data;
 pub mod device_check;
 pub mod dpo;
+mod ending;
 mod error;
+mod gradients;
+mod job;
 mod metrics;
 mod objective;
 pub mod optimiser;
@@ -23,8 +27,9 @@ mod tensorboard;
 mod trainer;
 
 pub use budget::Budget;
-pub use context::{Mode, Probe, RunContext};
-pub use error::TrainError;
+pub use config_error::{ConfigError, Wanted};
+pub use context::{Mode, Probe, ProbeError, RunContext};
+pub use error::{ReadError, TrainError};
 pub use plan::Plan;
-pub use report::{Report, Summary, Update};
+pub use report::{Ended, Report, Summary, Update};
 pub use state::tokeniser_of_model;

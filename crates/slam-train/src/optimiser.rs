@@ -1,125 +1,83 @@
 //! AdamW over a model's parameters, in place.
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{DType, Device, Gradients, Tensor};
 use slam_lm::Decoder;
 use slam_nn::ops::{self, AdamWStep};
-use slam_nn::params::{ParamMut, ParamRef, Parameters, take};
+use slam_nn::params::{Parameter, Parameters};
 
 use crate::config::Decay;
 
-/// A tensor of any rank that a parameter has.
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
-    D1(Tensor<1>),
-    D2(Tensor<2>),
-    D3(Tensor<3>),
-}
-
-impl Value {
-    fn zeros_like(p: &ParamRef<'_>) -> Self {
-        match p {
-            ParamRef::D1(t) => Self::D1(Tensor::zeros(t.dims(), &t.device().inner())),
-            ParamRef::D2(t) => Self::D2(Tensor::zeros(t.dims(), &t.device().inner())),
-            ParamRef::D3(t) => Self::D3(Tensor::zeros(t.dims(), &t.device().inner())),
-        }
-    }
-
-    fn sum_of_squares(&self) -> f64 {
-        match self {
-            Self::D1(t) => ops::sum_of_squares(t),
-            Self::D2(t) => ops::sum_of_squares(t),
-            Self::D3(t) => ops::sum_of_squares(t),
-        }
-    }
-
-    fn add(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::D1(a), Self::D1(b)) => Self::D1(a + b),
-            (Self::D2(a), Self::D2(b)) => Self::D2(a + b),
-            (Self::D3(a), Self::D3(b)) => Self::D3(a + b),
-            (a, _) => a,
-        }
-    }
-
-    fn moved(self, device: &Device) -> Self {
-        match self {
-            Self::D1(t) => Self::D1(t.to_device(device)),
-            Self::D2(t) => Self::D2(t.to_device(device)),
-            Self::D3(t) => Self::D3(t.to_device(device)),
-        }
-    }
-
-    pub(crate) fn as_ref(&self) -> ParamRef<'_> {
-        match self {
-            Self::D1(t) => ParamRef::D1(t),
-            Self::D2(t) => ParamRef::D2(t),
-            Self::D3(t) => ParamRef::D3(t),
-        }
-    }
-}
-
-/// Gradients of all parameters in the model's order; `None` where the loss does not depend on one.
+/// Gradients of all parameters in the model's order, as vectors in f32; `None` where the loss does not depend on
+/// one.
 #[derive(Clone, Debug, Default)]
 pub struct GradientSum {
-    values: Vec<Option<Value>>,
+    values: Vec<Option<Tensor<1>>>,
 }
 
 impl GradientSum {
-    /// Adds a backward pass's gradients.
-    pub fn add(&mut self, model: &Decoder, gradients: &Gradients) {
-        let mut index = 0;
-        model.for_each_param(&mut |_, p| {
-            let new = match p {
-                ParamRef::D1(t) => t.grad(gradients).map(Value::D1),
-                ParamRef::D2(t) => t.grad(gradients).map(Value::D2),
-                ParamRef::D3(t) => t.grad(gradients).map(Value::D3),
-            };
-            if index == self.values.len() {
-                self.values.push(new);
-            } else if let Some(new) = new {
-                let slot = &mut self.values[index];
-                *slot = Some(match slot.take() {
-                    Some(old) => old.add(new),
-                    None => new,
-                });
-            }
-            index += 1;
+    /// Adds a backward pass's gradients at the leaves that it went to, the model's own parameters or copies
+    /// in another width. Each gradient is given up once it is added, so that a pass's gradients in a narrow
+    /// width and their f32 copies are never all held at once.
+    pub fn add(&mut self, leaves: &Decoder, mut gradients: Gradients) {
+        let mut of_pass = Vec::new();
+        let mut sums = std::mem::take(&mut self.values).into_iter();
+        leaves.for_each_param(&mut |_, p| {
+            let gradient = p.take_gradient(&mut gradients).map(|g| g.cast(DType::F32));
+            of_pass.push(sum(sums.next().flatten(), gradient));
         });
+        self.values = of_pass;
     }
 
     /// Adds another device's sum, moved to this one's device.
     pub(crate) fn merge(&mut self, other: Self, device: &Device) {
         if self.values.is_empty() {
-            self.values.resize_with(other.values.len(), || None);
+            self.values.resize(other.values.len(), None);
         }
         for (slot, new) in self.values.iter_mut().zip(other.values) {
-            let Some(new) = new.map(|v| v.moved(device)) else { continue };
-            *slot = Some(match slot.take() {
-                Some(old) => old.add(new),
-                None => new,
-            });
+            *slot = sum(slot.take(), new.map(|new| new.to_device(device)));
         }
+    }
+
+    /// Each parameter's gradient on the host, row-major; empty where the loss does not depend on it.
+    pub fn to_f32(&self) -> Vec<Vec<f32>> {
+        self.values.iter().map(|v| v.as_ref().map(Parameter::to_f32).unwrap_or_default()).collect()
     }
 
     /// The global norm: the root of the sum of all squares.
     pub fn norm(&self) -> f64 {
-        self.values.iter().flatten().map(Value::sum_of_squares).sum::<f64>().sqrt()
+        self.values.iter().flatten().map(ops::sum_of_squares).sum::<f64>().sqrt()
     }
 }
 
-/// First and second moments of every parameter.
+fn sum(old: Option<Tensor<1>>, new: Option<Tensor<1>>) -> Option<Tensor<1>> {
+    match (old, new) {
+        (Some(old), Some(new)) => Some(old + new),
+        (old, new) => old.or(new),
+    }
+}
+
+/// A parameter's first and second moments, as vectors.
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    pub(crate) first: Tensor<1>,
+    pub(crate) second: Tensor<1>,
+}
+
+/// First and second moments of every parameter, in the model's order.
 #[derive(Clone, Debug)]
 pub struct AdamW {
-    pub(crate) first: Vec<Value>,
-    pub(crate) second: Vec<Value>,
+    pub(crate) moments: Vec<Moments>,
 }
 
 impl AdamW {
     /// Moments of zero.
     pub fn new(model: &Decoder) -> Self {
-        let mut first = Vec::new();
-        model.for_each_param(&mut |_, p| first.push(Value::zeros_like(&p)));
-        Self { second: first.clone(), first }
+        let mut moments = Vec::new();
+        model.for_each_param(&mut |_, p| {
+            let zeros = Tensor::zeros([p.num_elements()], &p.device().inner());
+            moments.push(Moments { first: zeros.clone(), second: zeros });
+        });
+        Self { moments }
     }
 
     /// Steps every parameter that has a gradient; those that `decay` leaves out do not decay. `grad_scale`
@@ -131,42 +89,33 @@ impl AdamW {
         step: &AdamWStep,
         decay: Decay,
     ) {
-        let mut gradients = gradients.values.into_iter();
-        let mut index = 0;
+        let mut beside = gradients.values.into_iter().zip(&mut self.moments);
         model.for_each_param_mut(&mut |_, p| {
-            let gradient = gradients.next().flatten();
-            let (m, v) = (&mut self.first[index], &mut self.second[index]);
-            index += 1;
-            let decays = decay.applies(&p.as_ref());
-            let step =
-                &AdamWStep { weight_decay: if decays { step.weight_decay } else { 0.0 }, ..*step };
-            match (p, gradient, m, v) {
-                (ParamMut::D1(p), Some(Value::D1(g)), Value::D1(m), Value::D1(v)) => {
-                    update(p, g, m, v, step);
-                }
-                (ParamMut::D2(p), Some(Value::D2(g)), Value::D2(m), Value::D2(v)) => {
-                    update(p, g, m, v, step);
-                }
-                (ParamMut::D3(p), Some(Value::D3(g)), Value::D3(m), Value::D3(v)) => {
-                    update(p, g, m, v, step);
-                }
-                _ => {}
-            }
+            let Some((Some(gradient), moments)) = beside.next() else { return };
+            let weight_decay = if decays(decay, p) { step.weight_decay } else { 0.0 };
+            let step = AdamWStep { weight_decay, ..*step };
+            p.update(Box::new(|values| {
+                // Taken out of their places, so that the step finds the only reference to each buffer.
+                let first = take(&mut moments.first);
+                let second = take(&mut moments.second);
+                let (values, first, second) =
+                    ops::adamw_step(values, gradient, first, second, &step);
+                *moments = Moments { first, second };
+                values
+            }));
         });
     }
 }
 
-/// Takes everything out of its place, so that the step finds the only reference to each buffer.
-fn update<const D: usize>(
-    param: &mut Tensor<D>,
-    gradient: Tensor<D>,
-    m: &mut Tensor<D>,
-    v: &mut Tensor<D>,
-    step: &AdamWStep,
-) {
-    let plain = take(param).inner();
-    let (new, new_m, new_v) = ops::adamw_step(plain, gradient, take(m), take(v), step);
-    *m = new_m;
-    *v = new_v;
-    *param = new.autodiff().require_grad();
+fn take(slot: &mut Tensor<1>) -> Tensor<1> {
+    let empty = Tensor::zeros([1], &slot.device());
+    std::mem::replace(slot, empty)
+}
+
+/// Whether a parameter decays.
+fn decays(decay: Decay, parameter: &dyn Parameter) -> bool {
+    match decay {
+        Decay::All => true,
+        Decay::Matrices => parameter.shape().len() > 1,
+    }
 }

@@ -60,9 +60,7 @@ impl<'a, M: Send + 'static> Prefetch<'a, M> {
             Self::Threads { queues, turn } => {
                 let queue = &queues[*turn];
                 *turn = (*turn + 1) % queues.len();
-                queue.recv().map_err(|_| {
-                    TrainError::Config("a thread that prepares data has ended; see above".into())
-                })
+                queue.recv().map_err(|_| TrainError::DataThread)
             }
         }
     }

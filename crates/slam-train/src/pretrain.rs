@@ -11,17 +11,19 @@ use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::batch::next_tokens;
-use slam_lm::{Decoder, DecoderConfig, TokenBatch};
+use slam_lm::{Decoder, DecoderConfig, LmError, TokenBatch};
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
+use crate::config_error::{ConfigError, Wanted, within};
 use crate::context::{Mode, RunContext};
 use crate::data::{Corpus, Mixture, Samples, Selection, UnitShards, choose, same_tokeniser};
 use crate::error::TrainError;
+use crate::job::Job;
 use crate::objective::{Loss, Objective, Steps};
 use crate::packing::{self, Packing, Piece};
-use crate::report::{self, Summary, Update};
-use crate::trainer::{self, Job};
+use crate::report::{self, Ended, Update};
+use crate::trainer;
 
 /// Parameters of pre-training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,16 +95,15 @@ pub fn pretrain(
     datasets: &[UnitShards],
     data_key: &Key,
     context: &RunContext<'_>,
-) -> Result<Summary, TrainError> {
+) -> Result<Ended, TrainError> {
     let params = serde_json::json!({"config": config, "start": format!("{start:?}")});
     let identity = serde_json::json!({"config": config::identity(&params["config"]), "start": params["start"]});
     let key = Key::of_work("pretrain", 3, &identity, [data_key]);
     if let Some(summary) = report::finished(context.run, &key) {
-        return Ok(summary);
+        return Ok(Ended::Trained(summary));
     }
-    if config.context < 2 || config.rows == 0 {
-        return Err(TrainError::Config("context must be at least 2 and rows at least 1".into()));
-    }
+    within("context", config.context as f64, Wanted::AtLeast(2.0))?;
+    within("rows", config.rows as f64, Wanted::AtLeast(1.0))?;
     let &PretrainConfig { min_units, max_units, validation, .. } = config;
     let selection = Selection { min_units, max_units, validation };
     let corpus = Corpus::open(&context.run.join("tokens"), datasets, data_key, &selection)?;
@@ -159,22 +160,18 @@ fn first_model(
                     map.insert(name.into(), id.into());
                 }
             }
-            Decoder::random(&DecoderConfig::from_json(&json)?, config.seed, context.device)?
+            let shape = DecoderConfig::from_json(&json).map_err(LmError::from)?;
+            Decoder::random(&shape, config.seed, context.device)?
         }
         Start::Checkpoint(path) => Decoder::load(path, context.device)?,
     };
     let c = model.config();
     if c.vocab_size < vocabulary {
-        return Err(TrainError::Config(format!(
-            "the model knows {} tokens, the units need {vocabulary}",
-            c.vocab_size
-        )));
+        return Err(ConfigError::Vocabulary { model: c.vocab_size, units: vocabulary }.into());
     }
     if c.max_positions < config.context {
-        return Err(TrainError::Config(format!(
-            "the context of {} is longer than the model's {} positions",
-            config.context, c.max_positions
-        )));
+        let (context, positions) = (config.context, c.max_positions);
+        return Err(ConfigError::Context { context, positions }.into());
     }
     if context.mode == Mode::Train {
         crate::state::publish_model(context.run, "initial", &model, &corpus.tokeniser)?;

@@ -64,6 +64,15 @@ pub struct Summary {
     pub was_done: bool,
 }
 
+/// How a run ended that nothing kept from its end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// It trained to the end of its budget, now or before.
+    Trained(Summary),
+    /// It was asked for its plan alone, and nothing of it is kept.
+    Planned(Plan),
+}
+
 /// The summary of a finished run with this key.
 pub(crate) fn finished(run: &Path, key: &Key) -> Option<Summary> {
     let bytes = fs::read(run.join(SUMMARY)).ok()?;

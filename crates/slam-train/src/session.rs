@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use slam_lm::Decoder;
 
 use crate::budget::{Budget, Pace, Spent, Stand};
 use crate::context::RunContext;
+use crate::ending::Ending;
+use crate::job::Job;
 use crate::plan::{self, Plan};
 use crate::report::Report;
 use crate::state::State;
-use crate::trainer::Job;
 
 /// Measured steps before the first plan; the first step of a process compiles kernels and is not measured.
 const CALIBRATION_STEPS: u32 = 5;
@@ -30,24 +30,6 @@ const PLAN_SECONDS: f64 = 60.0;
 const CLOCK_SECONDS: f64 = 5.0;
 /// Seconds that must be left for a trial of the last validation and save.
 const LEAST_FOR_TRIAL: f64 = 10.0;
-/// How much longer than last time the last validation and save may take.
-const MARGIN: f64 = 1.2;
-
-/// What comes behind the last step, as it was measured last: a slower machine is noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ending {
-    /// Seconds of a validation.
-    validation: f64,
-    /// Seconds of a save.
-    save: f64,
-}
-
-impl Ending {
-    /// Seconds to keep for it.
-    fn reserve(self) -> f64 {
-        MARGIN * (self.validation + self.save)
-    }
-}
 
 /// What changes while a process works on a run.
 pub(crate) struct Session {

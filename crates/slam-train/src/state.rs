@@ -11,20 +11,23 @@ use slam_dataset::Key;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::Decoder;
 use slam_lm::checkpoint::Format;
-use slam_nn::params::Parameters;
+use slam_nn::params::{Parameter, Parameters};
 use slam_nn::weights::{Weights, write_safetensors};
 
 use crate::budget::Spent;
 use crate::context::RunContext;
+use crate::ending::Ending;
 use crate::error::TrainError;
-use crate::optimiser::{AdamW, Value};
+use crate::job::Job;
+use crate::optimiser::{AdamW, Moments};
 use crate::report::Update;
-use crate::session::Ending;
 use crate::spike::Spikes;
-use crate::trainer::Job;
 
 const OPTIMISER: &str = "optimiser.safetensors";
 const COUNTERS: &str = "state.json";
+/// What the names of moments begin with.
+const FIRST: &str = "first";
+const SECOND: &str = "second";
 /// The time used, noted more often than checkpoints are made, so that a killed run still ends on budget.
 const CLOCK: &str = "clock.json";
 /// The tokeniser of the units that a model was trained on, in the model's folder.
@@ -147,21 +150,22 @@ fn publish_folder(staged: &Path, target: &Path) -> Result<(), TrainError> {
 }
 
 fn write_moments(path: &Path, model: &Decoder, optimiser: &AdamW) -> Result<(), TrainError> {
-    let mut names = Vec::new();
-    model.for_each_param(&mut |name, _| names.push(name.to_owned()));
+    type Of = fn(&Moments) -> &Tensor<1>;
+    let kinds: [(&str, Of); 2] = [(FIRST, |m| &m.first), (SECOND, |m| &m.second)];
     let mut shapes = Vec::new();
     let mut values = BTreeMap::new();
-    for (kind, moments) in [("first", &optimiser.first), ("second", &optimiser.second)] {
-        for (name, value) in names.iter().zip(moments) {
+    for (kind, of) in kinds {
+        let mut moments = optimiser.moments.iter();
+        model.for_each_param(&mut |name, p| {
             let name = format!("{kind}.{name}");
-            shapes.push((name.clone(), value.as_ref().shape()));
-            values.insert(name, value.clone());
-        }
+            values.extend(moments.next().map(|m| (name.clone(), of(m))));
+            shapes.push((name, p.shape()));
+        });
     }
     write_safetensors(path, &shapes, &mut |name| {
-        values.get(name).map(|v| v.as_ref().to_f32()).unwrap_or_default()
-    })
-    .map_err(|e| TrainError::Model(e.into()))
+        values.get(name).map(|v| v.to_f32()).unwrap_or_default()
+    })?;
+    Ok(())
 }
 
 /// Reads the last checkpoint of a run with this key that can be read; `None` where there is none.
@@ -199,33 +203,21 @@ fn read(
     }
     let state: State = serde_json::from_value(state).map_err(|e| TrainError::read(&path, e))?;
     let model = Decoder::load(folder, device)?;
-    let moments = Weights::open(folder.join(OPTIMISER)).map_err(|e| TrainError::Model(e.into()))?;
+    let moments = Weights::open(folder.join(OPTIMISER))?;
     let mut shapes = Vec::new();
     model.for_each_param(&mut |name, p| {
         shapes.push((name.to_owned(), p.shape()));
     });
-    let of = |kind: &str| -> Result<Vec<Value>, TrainError> {
-        shapes
-            .iter()
-            .map(|(name, shape)| {
-                let values = moments
-                    .tensor_shaped(&format!("{kind}.{name}"), shape)
-                    .map_err(|e| TrainError::Model(e.into()))?;
-                Ok(value(values, shape, device))
-            })
-            .collect()
+    let of = |kind: &str, (name, shape): &(String, Vec<usize>)| -> Result<_, TrainError> {
+        let values = moments.tensor_shaped(&format!("{kind}.{name}"), shape)?;
+        let elements = values.len();
+        Ok(Tensor::from_data(TensorData::new(values, [elements]), device))
     };
-    let optimiser = AdamW { first: of("first")?, second: of("second")? };
-    Ok(Some((state, model, optimiser)))
-}
-
-fn value(values: Vec<f32>, shape: &[usize], device: &Device) -> Value {
-    let data = TensorData::new(values, shape.to_vec());
-    match shape.len() {
-        1 => Value::D1(Tensor::from_data(data, device)),
-        2 => Value::D2(Tensor::from_data(data, device)),
-        _ => Value::D3(Tensor::from_data(data, device)),
-    }
+    let moments = shapes
+        .iter()
+        .map(|p| Ok(Moments { first: of(FIRST, p)?, second: of(SECOND, p)? }))
+        .collect::<Result<_, TrainError>>()?;
+    Ok(Some((state, model, AdamW { moments })))
 }
 
 /// Moves what another run left in the folder out of the way: hours of work are not thrown away because a

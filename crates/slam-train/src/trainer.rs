@@ -5,50 +5,38 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
-use burn::tensor::{Device, GradientCheckpointingStrategy};
 use serde_json::{Map, Value, json};
-use slam_dataset::Key;
 use slam_lm::Decoder;
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::Parameters;
 
 use crate::budget::{Budget, Stand};
-use crate::config::{Activations, OptimiserConfig, Precision};
 use crate::context::{Mode, RunContext};
 use crate::error::TrainError;
+use crate::gradients::{self, Devices, Done, computing};
+use crate::job::Job;
 use crate::metrics::Metrics;
-use crate::objective::{Loss, Objective};
-use crate::optimiser::{AdamW, GradientSum};
+use crate::objective::Objective;
+use crate::optimiser::AdamW;
 use crate::plan::Plan;
 use crate::prefetch::Prefetch;
-use crate::report::{Report, SUMMARY, Summary, Update, finished};
+use crate::report::{Ended, Report, SUMMARY, Summary, Update, finished};
 use crate::session::Session;
 use crate::state::{self, State};
 
-/// What a run is made of.
-pub(crate) struct Job<'a> {
-    /// How the model is optimised.
-    pub(crate) optimiser: &'a OptimiserConfig,
-    /// When it ends.
-    pub(crate) budget: Budget,
-    /// Configuration and data, as a key.
-    pub(crate) key: &'a Key,
-    /// The stage's parameters, kept in every checkpoint.
-    pub(crate) params: &'a Value,
-}
-
-/// Trains a model to the end of its budget, from its last checkpoint where there is one.
+/// Trains a model to the end of its budget, from its last checkpoint where there is one; or until its plan is
+/// made, where that is all that is asked for.
 pub(crate) fn train<O: Objective + Sync>(
     objective: &O,
     start: impl FnOnce() -> Result<Decoder, TrainError>,
     job: &Job<'_>,
     context: &RunContext<'_>,
-) -> Result<Summary, TrainError> {
+) -> Result<Ended, TrainError> {
     let config = job.optimiser;
     config.check()?;
-    job.budget.check().map_err(TrainError::Config)?;
+    job.budget.check()?;
     if let Some(summary) = finished(context.run, job.key) {
-        return Ok(summary);
+        return Ok(Ended::Trained(summary));
     }
     let saved = state::load(context, job.key)?;
     let (mut state, model, optimiser) = if let Some(saved) = saved {
@@ -61,7 +49,7 @@ pub(crate) fn train<O: Objective + Sync>(
     };
     state.spent.seconds = state.spent.seconds.max(state::clock(context.run, job.key));
     let mut model = model.to_device(&config.autodiff(context.device));
-    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+    model.for_each_param_mut(&mut |_, p| p.make_leaf());
     let session = Session::new(job, context, &state, objective.epoch_tokens(), &model);
     let metrics = Metrics::open(context.run, state.spent.steps)?;
     let first = state.spent.steps;
@@ -76,16 +64,16 @@ pub(crate) fn train<O: Objective + Sync>(
         metrics,
         validation: None,
     };
-    thread::scope(|scope| {
+    let plan = thread::scope(|scope| {
         let mut steps = Prefetch::start(scope, config.prefetch, || objective.steps(), first);
         run.work(&mut steps)
     })?;
-    if context.mode == Mode::Plan {
+    match (context.mode, plan) {
+        (_, Some(plan)) => Ok(Ended::Planned(plan)),
         // The run is shorter than calibration.
-        let plan = Box::new(run.session.plan(&run.state.spent));
-        return Err(TrainError::Planned { plan });
+        (Mode::Plan, None) => Ok(Ended::Planned(run.session.plan(&run.state.spent))),
+        (Mode::Train, None) => run.finish().map(Ended::Trained),
     }
-    run.finish()
 }
 
 /// A run in this process.
@@ -103,7 +91,8 @@ struct Run<'a, 'c, O: Objective> {
 }
 
 impl<O: Objective + Sync> Run<'_, '_, O> {
-    fn work(&mut self, steps: &mut Prefetch<'_, O::Micro>) -> Result<(), TrainError> {
+    /// Takes steps to the end of the budget, or to the plan where that is all that is asked for.
+    fn work(&mut self, steps: &mut Prefetch<'_, O::Micro>) -> Result<Option<Plan>, TrainError> {
         let config = self.job.optimiser;
         let mut any = false;
         loop {
@@ -111,7 +100,7 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
                 Stand::Go(progress) => progress,
                 // What followed the last step took longer than was thought: one more, at the schedule's end.
                 Stand::Over if any => 1.0,
-                Stand::Over => return Ok(()),
+                Stand::Over => return Ok(None),
             };
             any = true;
             let lr = config.schedule().lr(progress);
@@ -137,15 +126,22 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
             let timed = matches!(self.job.budget, Budget::Seconds(_));
             let over =
                 (!timed || progress >= 1.0) && self.session.stand(&self.state.spent) == Stand::Over;
-            self.after(step, lr, over, &done)?;
-            if over {
-                return Ok(());
+            let plan = self.after(step, lr, over, &done)?;
+            if over || plan.is_some() {
+                return Ok(plan);
             }
         }
     }
 
     /// What may follow a step: a line, a validation, a checkpoint, the plan; or the end, where it is asked for.
-    fn after(&mut self, step: u64, lr: f64, over: bool, done: &Done) -> Result<(), TrainError> {
+    /// Returns the plan where that is all that is asked for.
+    fn after(
+        &mut self,
+        step: u64,
+        lr: f64,
+        over: bool,
+        done: &Done,
+    ) -> Result<Option<Plan>, TrainError> {
         let config = self.job.optimiser;
         let validate =
             over || (config.validate_every > 0 && step.is_multiple_of(config.validate_every));
@@ -165,7 +161,12 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
             (self.context.tell)(&Update::Progress(self.session.report(&self.state, lr)));
         }
         if let Some(plan) = self.session.plan_is_due(&self.state.spent) {
-            self.plan(plan)?;
+            let plan = self.complete(plan)?;
+            if self.context.mode == Mode::Plan {
+                return Ok(Some(plan));
+            }
+            self.session.planned(plan.clone());
+            (self.context.tell)(&Update::Plan(plan));
         }
         self.state.spent.seconds = self.session.seconds();
         let interrupted = self.context.cancel.load(Ordering::Relaxed);
@@ -176,29 +177,22 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
         } else if self.session.clock_is_due() {
             state::write_clock(self.context.run, self.job.key, self.state.spent.seconds)?;
         }
-        if interrupted { Err(TrainError::Interrupted { step }) } else { Ok(()) }
+        if interrupted { Err(TrainError::Interrupted { step }) } else { Ok(None) }
     }
 
-    /// Tells a plan; the first one is made complete by a trial of what comes at the end.
-    fn plan(&mut self, plan: Plan) -> Result<(), TrainError> {
+    /// The first plan of a run is made complete by a trial of what comes at the end.
+    fn complete(&mut self, plan: Plan) -> Result<Plan, TrainError> {
         let timed = matches!(self.job.budget, Budget::Seconds(_));
         // The trial must not eat the budget of a short run.
-        let plan = if timed && self.session.trial_is_due(&self.state.spent) {
-            self.held_out()?;
-            if self.context.mode == Mode::Train {
-                self.save()?;
-            }
-            self.state.spent.seconds = self.session.seconds();
-            self.session.plan(&self.state.spent)
-        } else {
-            plan
-        };
-        if self.context.mode == Mode::Plan {
-            return Err(TrainError::Planned { plan: Box::new(plan) });
+        if !(timed && self.session.trial_is_due(&self.state.spent)) {
+            return Ok(plan);
         }
-        self.session.planned(plan.clone());
-        (self.context.tell)(&Update::Plan(plan));
-        Ok(())
+        self.held_out()?;
+        if self.context.mode == Mode::Train {
+            self.save()?;
+        }
+        self.state.spent.seconds = self.session.seconds();
+        Ok(self.session.plan(&self.state.spent))
     }
 
     fn note(&self, text: String) {
@@ -215,60 +209,12 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
         Ok(())
     }
 
-    /// Gradients, losses and figures of a step, all as sums.
-    fn backward(&self, parts: &[O::Micro]) -> (GradientSum, Done) {
-        let (objective, config, others) = (self.objective, self.job.optimiser, self.context.others);
-        let devices = 1 + others.len();
-        let of = |model: &Decoder, device: &Device, first: usize| {
-            let device = config.autodiff(device);
-            let computing = computing(model, config);
-            let mut sums = GradientSum::default();
-            let mut done = Done::default();
-            for part in parts.iter().skip(first).step_by(devices) {
-                let Loss { sum, figures } = objective.loss(&computing, part, &device);
-                let gradients = sum.backward();
-                sums.add(model, &gradients);
-                drop(gradients);
-                done.loss += sum.into_data().iter::<f64>().sum::<f64>();
-                for (name, value) in figures() {
-                    *done.figures.entry(name).or_default() += value;
-                }
-                done.tokens += objective.tokens(part);
-            }
-            (sums, done)
-        };
-        thread::scope(|scope| {
-            let replicas: Vec<_> = others
-                .iter()
-                .zip(1..)
-                .map(|(device, first)| {
-                    let mut model = self.model.clone().to_device(&config.autodiff(device));
-                    model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
-                    scope.spawn(move || of(&model, device, first))
-                })
-                .collect();
-            let (mut sums, mut done) = of(&self.model, self.context.device, 0);
-            // In the devices' order, whichever is ready first.
-            for replica in replicas {
-                let (more, other) = match replica.join() {
-                    Ok(both) => both,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                };
-                sums.merge(more, self.context.device);
-                done.loss += other.loss;
-                done.tokens += other.tokens;
-                for (name, value) in other.figures {
-                    *done.figures.entry(name).or_default() += value;
-                }
-            }
-            (sums, done)
-        })
-    }
-
     fn optimise(&mut self, parts: &[O::Micro], lr: f64) -> Result<Done, TrainError> {
         let config = self.job.optimiser;
         let weight: f64 = parts.iter().map(|p| self.objective.weight(p)).sum::<f64>().max(1.0);
-        let (sums, mut done) = self.backward(parts);
+        let devices = Devices { first: self.context.device, others: self.context.others };
+        let (sums, mut done) =
+            gradients::of_step(self.objective, &self.model, config, &devices, parts);
         done.loss /= weight;
         done.figures.values_mut().for_each(|sum| *sum /= weight);
         // The losses were summed: the mean's gradient is the sum's over the weight.
@@ -358,23 +304,6 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
     }
 }
 
-/// The model as a step computes with it: cast, and marked for recomputation where asked. A view of the f32
-/// weights, which gradients flow back to.
-pub(crate) fn computing(model: &Decoder, config: &OptimiserConfig) -> Decoder {
-    let strategy = match config.activations {
-        Activations::Keep => GradientCheckpointingStrategy::Disabled,
-        Activations::Recompute => GradientCheckpointingStrategy::Balanced,
-    };
-    let mut computing = model.clone();
-    computing.for_each_param_mut(&mut |_, mut p| {
-        p.set_checkpointing(strategy);
-        if config.precision != Precision::F32 {
-            p.cast(config.precision.width());
-        }
-    });
-    computing
-}
-
 fn line(report: &Report, done: &Done) -> Map<String, Value> {
     let mut line = Map::new();
     let spent = &report.spent;
@@ -393,13 +322,4 @@ fn line(report: &Report, done: &Done) -> Map<String, Value> {
     }
     line.extend(done.figures.iter().map(|(k, v)| (k.clone(), json!(v))));
     line
-}
-
-/// A step that was taken.
-#[derive(Default)]
-struct Done {
-    loss: f64,
-    norm: f64,
-    tokens: u64,
-    figures: BTreeMap<String, f64>,
 }

@@ -16,11 +16,11 @@ use slam_lm::{Decoder, TokenBatch};
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::Parameters;
 use slam_nn::weights::Weights;
-use slam_train::RunContext;
 use slam_train::config::Decay;
 use slam_train::data::UnitShards;
 use slam_train::optimiser::{AdamW, GradientSum};
 use slam_train::pretrain::{PretrainConfig, Start, pretrain};
+use slam_train::{Ended, Mode, RunContext};
 
 fn fixtures() -> PathBuf {
     std::env::var_os("SLAM_FIXTURES").map_or_else(
@@ -43,7 +43,7 @@ fn three_steps_equal_those_of_torch_with_and_without_decay() {
         let expected = Weights::open(path).unwrap();
         let scalar = |name: String| f64::from(expected.tensor_f32(&name).unwrap().0[0]);
         let mut model = Decoder::load(fixtures().join("qwen2"), &device).unwrap();
-        model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+        model.for_each_param_mut(&mut |_, p| p.make_leaf());
         let mut optimiser = AdamW::new(&model);
         for step in 0..3 {
             let (ids, shape) = expected.tensor_i64(&format!("batch{step}")).unwrap();
@@ -53,7 +53,7 @@ fn three_steps_equal_those_of_torch_with_and_without_decay() {
             let batch = TokenBatch::packed(&rows, &device);
             let loss = model.token_nll(&batch, next_tokens(&rows, &device)).sum();
             let mut sums = GradientSum::default();
-            sums.add(&model, &loss.backward());
+            sums.add(&model, loss.backward());
             let loss = loss.into_data().iter::<f64>().sum::<f64>() / targets;
             let norm = sums.norm() / targets;
             assert!(
@@ -86,12 +86,12 @@ fn norms_and_biases_do_not_decay_where_matrices_alone_do() {
     let start = Decoder::load(fixtures().join("gpt-neox"), &device).unwrap();
     let decayed = |decay: Decay| {
         let mut model = start.clone();
-        model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+        model.for_each_param_mut(&mut |_, p| p.make_leaf());
         let rows = [vec![&[1u32, 5, 9, 7][..]]];
         let batch = TokenBatch::packed(&rows, &device);
         let loss = model.token_nll(&batch, next_tokens(&rows, &device)).sum();
         let mut sums = GradientSum::default();
-        sums.add(&model, &loss.backward());
+        sums.add(&model, loss.backward());
         // No gradient: what changes, decays.
         let arguments = step_of(1, 0.5, 0.0);
         AdamW::new(&model).step(&mut model, sums, &arguments, decay);
@@ -149,6 +149,13 @@ fn units(path: &Path) -> UnitShards {
     UnitShards { name: "d".into(), shards: vec![path.to_owned()] }
 }
 
+/// A model of two layers.
+fn small() -> Value {
+    json!({"model_type": "qwen2", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+        "tie_word_embeddings": true})
+}
+
 /// A run's losses and the values of its final weights.
 fn train(more: Value, others: &[Device]) -> (Vec<f64>, Vec<f32>) {
     let folder = tempfile::tempdir().unwrap();
@@ -167,9 +174,7 @@ fn train(more: Value, others: &[Device]) -> (Vec<f64>, Vec<f32>) {
         }
     }
     let config: PretrainConfig = serde_json::from_value(config).unwrap();
-    let model = json!({"model_type": "qwen2", "hidden_size": 32, "intermediate_size": 64,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "max_position_embeddings": 64, "tie_word_embeddings": true});
+    let model = small();
     let run = folder.path().join("run");
     fs::create_dir_all(&run).unwrap();
     let (device, cancel) = (Device::flex(), AtomicBool::new(false));
@@ -231,4 +236,56 @@ fn both_packings_learn_and_a_mixture_that_reads_half_is_another_run() {
     assert!(recipe.0[9] < recipe.0[0] - 0.2 && recipe != fill, "{:?}", recipe.0);
     let half = train(json!({"mixture": {"repetitions": {"d": 0.5}}}), &[]);
     assert!(half.0[9] < half.0[0] - 0.2 && half != fill, "{:?}", half.0);
+}
+
+#[test]
+fn a_plan_alone_is_an_outcome_and_leaves_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = units(&folder.path().join("part-00000-of-00001.parquet"));
+    let config = json!({"budget": {"steps": 3}, "context": 64, "rows": 8});
+    let config: PretrainConfig = serde_json::from_value(config).unwrap();
+    let run = folder.path().join("run");
+    fs::create_dir_all(&run).unwrap();
+    let (device, cancel) = (Device::flex(), AtomicBool::new(false));
+    let context = RunContext::new(&run, &device, &cancel, &|_| {});
+    let context = RunContext { mode: Mode::Plan, ..context };
+    let key = Key::of_bytes(b"data");
+    let ended = pretrain(&config, &Start::Random(small()), &[data], &key, &context).unwrap();
+    let Ended::Planned(plan) = ended else { panic!("not planned: {ended:?}") };
+    assert_eq!(plan.steps, 3.0);
+    for name in ["initial", "final", "checkpoints", "summary.json"] {
+        assert!(!run.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_setting_that_cannot_be_is_refused_with_its_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = units(&folder.path().join("part-00000-of-00001.parquet"));
+    let (device, cancel) = (Device::flex(), AtomicBool::new(false));
+    let context = RunContext::new(folder.path(), &device, &cancel, &|_| {});
+    for (wrong, said) in [
+        (json!({"context": 1}), "context is 1; it must be at least 2"),
+        (json!({"rows": 0}), "rows is 0; it must be at least 1"),
+        (json!({"budget": {"epochs": 0.0}}), "budget.epochs is 0; it must be positive"),
+        (
+            json!({"optimiser": {"warmup": 1.0}}),
+            "optimiser.warmup is 1; it must be at least 0 and below 1",
+        ),
+        (
+            json!({"optimiser": {"min_lr": 1.0}}),
+            "optimiser.min_lr is 1; it must be at least 0 and at most",
+        ),
+        (json!({"context": 65}), "context of 65 is longer than the model's 64 positions"),
+        (json!({"min_units": 1000}), "no rows of split 'train'"),
+    ] {
+        let mut config = json!({"budget": {"steps": 3}, "context": 64, "rows": 8});
+        config.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        let config: PretrainConfig = serde_json::from_value(config).unwrap();
+        let key = Key::of_bytes(b"data");
+        let start = Start::Random(small());
+        let error =
+            pretrain(&config, &start, std::slice::from_ref(&data), &key, &context).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }

@@ -14,7 +14,7 @@ use slam_dataset::schema::{PreferencePair, ReferenceLogProbs, TokeniserInfo};
 use slam_dataset::{Key, shard};
 use slam_nn::weights::Weights;
 use slam_train::dpo::{DpoConfig, dpo};
-use slam_train::{RunContext, Summary, TrainError};
+use slam_train::{Ended, RunContext, TrainError};
 
 fn fixture() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/trl")
@@ -90,7 +90,7 @@ fn run(
     shard: &Path,
     run: &Path,
     cancel: &AtomicBool,
-) -> Result<Summary, TrainError> {
+) -> Result<Ended, TrainError> {
     fs::create_dir_all(run).unwrap();
     let device = Device::flex();
     let context = RunContext::new(run, &device, cancel, &|_| ());

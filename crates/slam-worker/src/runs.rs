@@ -19,7 +19,7 @@ use slam_train::data::UnitShards;
 use slam_train::dpo::DpoConfig;
 use slam_train::plan::clock;
 use slam_train::pretrain::{PretrainConfig, Start};
-use slam_train::{Mode, Plan, Report, RunContext, Summary, TrainError, Update};
+use slam_train::{Ended, Mode, Plan, Report, RunContext, TrainError, Update};
 
 use crate::exit::Interrupted;
 use crate::signals;
@@ -101,14 +101,31 @@ pub(crate) fn plan_pretrain(request: &Path, device: &str) -> anyhow::Result<()> 
     let PretrainRequest { params, datasets, data_key, .. } = &request;
     match slam_train::pretrain::pretrain(params, &start_of(&request), datasets, data_key, &context)
     {
-        Err(TrainError::Planned { plan }) => {
-            Event::Result { text: plan.to_string() }.print();
+        Ok(ended) => {
+            Event::Result { text: result(&ended) }.print();
             Ok(())
         }
         Err(TrainError::Interrupted { .. }) => Err(Interrupted.into()),
         Err(e) => Err(e.into()),
-        Ok(_) => anyhow::bail!("the run ended without a plan"),
     }
+}
+
+/// How a run ended, in a line.
+fn result(ended: &Ended) -> String {
+    let summary = match ended {
+        Ended::Planned(plan) => return plan.to_string(),
+        Ended::Trained(summary) if summary.was_done => return UP_TO_DATE.to_owned(),
+        Ended::Trained(summary) => summary,
+    };
+    let validation = summary.validation.get("val_loss");
+    format!(
+        "{} steps, {:.2} M tokens, {:.0} s, loss {:.3}{}",
+        summary.spent.steps,
+        summary.spent.tokens as f64 / 1e6,
+        summary.spent.seconds,
+        summary.loss,
+        validation.map_or(String::new(), |l| format!(", validation loss {l:.3}"))
+    )
 }
 
 fn start_of(request: &PretrainRequest) -> Start {
@@ -142,7 +159,7 @@ fn train(
     run: &Path,
     device: &str,
     probe: Option<&Probe>,
-    work: impl FnOnce(&RunContext<'_>) -> Result<Summary, TrainError>,
+    work: impl FnOnce(&RunContext<'_>) -> Result<Ended, TrainError>,
 ) -> anyhow::Result<()> {
     let devices = open(device)?;
     fs::create_dir_all(run).with_context(|| format!("failed to make {}", run.display()))?;
@@ -154,28 +171,12 @@ fn train(
     };
     let context = RunContext::new(run, &devices[0], signals::flag(), &tell);
     let mut context = RunContext { others: &devices[1..], ..context };
-    let score = |model: &Decoder| {
-        probe.map_or(Ok(BTreeMap::new()), |p| p.score(model).map_err(|e| e.to_string()))
-    };
+    let score =
+        |model: &Decoder| probe.map_or(Ok(BTreeMap::new()), |p| p.score(model).map_err(Into::into));
     context.probe = Some(&score);
     match work(&context) {
-        Ok(summary) => {
-            let text = if summary.was_done {
-                UP_TO_DATE.to_owned()
-            } else {
-                format!(
-                    "{} steps, {:.2} M tokens, {:.0} s, loss {:.3}{}",
-                    summary.spent.steps,
-                    summary.spent.tokens as f64 / 1e6,
-                    summary.spent.seconds,
-                    summary.loss,
-                    summary
-                        .validation
-                        .get("val_loss")
-                        .map_or(String::new(), |l| format!(", validation loss {l:.3}"))
-                )
-            };
-            Event::Result { text }.print();
+        Ok(ended) => {
+            Event::Result { text: result(&ended) }.print();
             Ok(())
         }
         Err(TrainError::Interrupted { step }) => {

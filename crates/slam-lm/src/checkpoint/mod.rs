@@ -6,13 +6,13 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use crate::config::DecoderConfig;
+use crate::config::{ConfigError, DecoderConfig};
 use crate::decoder::Decoder;
 use crate::{LmError, tokenizer};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use origin::Origin;
 use serde_json::{Value, json};
-use slam_nn::params::Parameters;
+use slam_nn::params::{Parameter, Parameters};
 use slam_nn::weights::{Weights, write_safetensors};
 use source::Fit;
 use std::collections::BTreeMap;
@@ -99,9 +99,7 @@ impl Decoder {
         let dir = dir.as_ref();
         let origin = Origin::read(dir)?;
         if origin.rows.is_some() {
-            return Err(LmError::Config(
-                "this is a unit model already; load it as it is, with `Decoder::load`".to_owned(),
-            ));
+            return Err(ConfigError::UnitsAlready.into());
         }
         let mut config = origin.config.clone();
         config.vocab_size = vocab;
@@ -111,7 +109,7 @@ impl Decoder {
         config.tie_embeddings = options.tie_embeddings.unwrap_or(config.tie_embeddings);
         if let Some(positions) = options.max_positions {
             if config.rotary_dim == 0 {
-                return Err(LmError::Config("learned positions can't be resized".to_owned()));
+                return Err(ConfigError::LearnedPositions.into());
             }
             config.max_positions = positions;
         }
@@ -154,22 +152,12 @@ impl Decoder {
         let mut params = BTreeMap::new();
         self.for_each_param(&mut |name, p| {
             shapes.push((format!("{prefix}{name}"), p.shape()));
-            // A tensor's clone shares its storage.
-            let read: Box<dyn Fn() -> Vec<f32>> = match p {
-                slam_nn::params::ParamRef::D1(t) => reader(t.clone()),
-                slam_nn::params::ParamRef::D2(t) => reader(t.clone()),
-                slam_nn::params::ParamRef::D3(t) => reader(t.clone()),
-            };
-            params.insert(format!("{prefix}{name}"), read);
+            params.insert(format!("{prefix}{name}"), p.flat());
         });
-        let mut values = |name: &str| params.get(name).map_or_else(Vec::new, |read| read());
+        let mut values = |name: &str| params.get(name).map(Parameter::to_f32).unwrap_or_default();
         let path = dir.join("model.safetensors");
         let temporary = dir.join("model.safetensors.partial");
         write_safetensors(&temporary, &shapes, &mut values)?;
         std::fs::rename(&temporary, &path).map_err(|source| LmError::Io { path, source })
     }
-}
-
-fn reader<const D: usize>(tensor: Tensor<D>) -> Box<dyn Fn() -> Vec<f32>> {
-    Box::new(move || tensor.to_data().iter::<f32>().collect())
 }

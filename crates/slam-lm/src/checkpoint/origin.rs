@@ -2,7 +2,7 @@
 //! which rows of its embedding are the units'.
 
 use super::Format;
-use crate::config::{DecoderConfig, Family};
+use crate::config::{ConfigError, DecoderConfig, Family, SizeError, Wanted};
 use crate::{BOS, FIRST_UNIT, LmError, PAD};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -41,9 +41,14 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn read(dir: &Path) -> Result<Self, LmError> {
         let path = dir.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|source| LmError::Io { path, source })?;
-        let json: Value =
-            serde_json::from_str(&text).map_err(|e| LmError::Config(format!("not JSON ({e})")))?;
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text).map_err(|source| LmError::ConfigFile { path, source }),
+            Err(source) => Err(LmError::Io { path, source }),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let json: Value = serde_json::from_str(text)?;
         match json["model_type"].as_str() {
             Some("speech_language_model") => Self::slamkit(&json),
             Some("slm") => Self::slm_scaling(&json),
@@ -51,7 +56,7 @@ impl Origin {
         }
     }
 
-    fn transformers(json: &Value) -> Result<Self, LmError> {
+    fn transformers(json: &Value) -> Result<Self, ConfigError> {
         let mut config = DecoderConfig::from_json(json)?;
         config.base_model = hub_name(&json["_name_or_path"]);
         let stored_vocab = config.vocab_size;
@@ -65,12 +70,10 @@ impl Origin {
         Ok(Self { config, naming: Naming::Transformers, stored_vocab, rows })
     }
 
-    fn slamkit(json: &Value) -> Result<Self, LmError> {
+    fn slamkit(json: &Value) -> Result<Self, ConfigError> {
         let base = &json["base_config"];
         if !base.is_object() {
-            return Err(LmError::Config(
-                "speech_language_model without a `base_config`".to_owned(),
-            ));
+            return Err(ConfigError::NoBase);
         }
         let mut base = base.clone();
         // slamkit keeps the unit vocabulary outside where the base configuration is the text model's.
@@ -87,24 +90,20 @@ impl Origin {
     }
 
     /// Llama's block with tied embeddings; units from 0, the end of a sequence behind them.
-    fn slm_scaling(json: &Value) -> Result<Self, LmError> {
+    fn slm_scaling(json: &Value) -> Result<Self, ConfigError> {
         if json["format_version"] != 1 {
-            return Err(LmError::Config(format!(
-                "format_version {} of slm_scaling is not known; convert the checkpoint with its \
-                 slm-convert",
-                json["format_version"]
-            )));
+            return Err(ConfigError::SlmScalingVersion(json["format_version"].clone()));
         }
         let a = &json["model_args"];
         if !a["prefix_vocab_size"].is_null() {
-            return Err(LmError::Config(
-                "models with prefix tokens (`prefix_vocab_size`) are not supported".to_owned(),
-            ));
+            return Err(ConfigError::PrefixTokens);
         }
         let size = |key: &str| {
             let size = a[key].as_u64().and_then(|n| u32::try_from(n).ok()).map(|n| n as usize);
-            size.ok_or_else(|| {
-                LmError::Config(format!("model_args: `{key}` is missing or no whole number"))
+            size.ok_or_else(|| ConfigError::Field {
+                field: format!("model_args.{key}"),
+                found: (&a[key]).into(),
+                wanted: Wanted::Whole,
             })
         };
         let or = |key: &str, default: usize| {
@@ -125,9 +124,7 @@ impl Origin {
         });
         let mut config = DecoderConfig::from_json(&llama)?;
         if config.head_dim * heads != dim {
-            return Err(LmError::Config(
-                "model_args: `dim` is no multiple of `n_heads`".to_owned(),
-            ));
+            return Err(SizeError::Heads.into());
         }
         let units = units_between(1, stored_vocab)?;
         // There is no padding token; with the end's row it takes from no unit more than the end does.
@@ -199,23 +196,18 @@ fn use_our_tokens(config: &mut DecoderConfig, vocab: usize) {
 }
 
 /// How many units there are when other rows take so many of the vocabulary.
-fn units_between(others: usize, vocab: usize) -> Result<usize, LmError> {
-    vocab.checked_sub(others).filter(|units| (1..=1 << 16).contains(units)).ok_or_else(|| {
-        LmError::Config(format!(
-            "a vocabulary of {vocab} with {others} other tokens is not one of 1 to 65,536 units"
-        ))
-    })
+fn units_between(others: usize, vocab: usize) -> Result<usize, ConfigError> {
+    let units = vocab.checked_sub(others).filter(|units| (1..=1 << 16).contains(units));
+    units.ok_or(ConfigError::Units { vocab, others })
 }
 
 /// TWIST's checkpoints are plain text models whose `offset` says which row is unit 0's.
-fn twist_rows(config: &DecoderConfig, offset: &Value) -> Result<Vec<Row>, LmError> {
+fn twist_rows(config: &DecoderConfig, offset: &Value) -> Result<Vec<Row>, ConfigError> {
     let offset = offset
         .as_u64()
         .and_then(|n| usize::try_from(n).ok())
         .filter(|n| *n < config.vocab_size)
-        .ok_or_else(|| {
-            LmError::Config(format!("`offset` is {offset}, not a row of the vocabulary"))
-        })?;
+        .ok_or_else(|| ConfigError::Offset(offset.clone()))?;
     let special = |ids: [Option<u32>; 2]| {
         let row = ids.into_iter().flatten().map(|id| id as usize).find(|id| *id < offset);
         row.map_or(Row::MeanOfUnits, Row::Of)

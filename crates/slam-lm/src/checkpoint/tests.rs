@@ -205,3 +205,28 @@ fn hostile_configurations_are_refused_before_anything_is_made() {
         assert!(Decoder::load(dir.path(), &Device::flex()).is_err());
     }
 }
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_told_with_its_file_and_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = std::fs::read(fixtures().join("qwen2/config.json")).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    let path = dir.path().join("config.json");
+    for (field, value, said) in [
+        ("hidden_size", Value::Null, "`hidden_size` is missing; it must be a whole number"),
+        ("rope_theta", json!("x"), "`rope_theta` is \"x\"; it must be a number"),
+        ("rope_scaling", json!({"rope_type": "linear"}), "`linear` lacks the number `factor`"),
+        ("hidden_act", json!("tanh"), "hidden_act `tanh` is not supported; use silu"),
+        ("model_type", json!("bert"), "use qwen2, llama, opt or gpt_neox"),
+    ] {
+        let mut config = config.clone();
+        config[field] = value;
+        if field == "rope_scaling" {
+            config["rope_parameters"] = Value::Null;
+        }
+        std::fs::write(&path, config.to_string()).unwrap();
+        let error = Decoder::load(dir.path(), &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(error.starts_with(&path.display().to_string()), "{error}");
+    }
+}

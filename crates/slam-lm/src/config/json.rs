@@ -1,7 +1,6 @@
 //! `config.json`, read and written.
 
-use super::{Activation, DecoderConfig, Family, RopeScaling};
-use crate::LmError;
+use super::{Activation, ConfigError, DecoderConfig, Family, RopeScaling, Wanted};
 use serde_json::{Map, Value, json};
 
 impl DecoderConfig {
@@ -10,21 +9,19 @@ impl DecoderConfig {
     /// # Errors
     /// When a key is missing or has the wrong type, or asks for something this crate lacks: an
     /// unknown family, activation or rotary scaling, a sliding window.
-    pub fn from_json(json: &Value) -> Result<Self, LmError> {
+    pub fn from_json(json: &Value) -> Result<Self, ConfigError> {
         let model_type = json["model_type"].as_str().unwrap_or("");
         let config = match model_type {
             "qwen2" | "llama" => Self::from_llama_json(json, model_type == "qwen2"),
             "opt" => Self::from_opt_json(json),
             "gpt_neox" => Self::from_neox_json(json),
-            other => Err(LmError::Config(format!(
-                "model_type `{other}` is not known; use qwen2, llama, opt or gpt_neox"
-            ))),
+            other => Err(ConfigError::Family(other.to_owned())),
         }?;
         config.check()?;
         Ok(config)
     }
 
-    fn from_llama_json(json: &Value, qwen: bool) -> Result<Self, LmError> {
+    fn from_llama_json(json: &Value, qwen: bool) -> Result<Self, ConfigError> {
         let hidden = size(json, "hidden_size")?;
         let heads = size(json, "num_attention_heads")?;
         let head_dim = size_or(json, "head_dim", hidden / heads.max(1))?;
@@ -33,11 +30,7 @@ impl DecoderConfig {
         if flag(json, "use_sliding_window", false)?
             || layers.is_some_and(|l| l.iter().any(windowed))
         {
-            return Err(LmError::Config(
-                "sliding windows are not supported; set `use_sliding_window` to false where \
-                 sequences are shorter than the window"
-                    .to_owned(),
-            ));
+            return Err(ConfigError::SlidingWindow);
         }
         expect_activation(json, "hidden_act", &["silu"])?;
         let attention_bias = flag(json, "attention_bias", false)?;
@@ -63,11 +56,11 @@ impl DecoderConfig {
         Ok(config)
     }
 
-    fn from_opt_json(json: &Value) -> Result<Self, LmError> {
+    fn from_opt_json(json: &Value) -> Result<Self, ConfigError> {
         let hidden = size(json, "hidden_size")?;
         let heads = size(json, "num_attention_heads")?;
         if !flag(json, "layer_norm_elementwise_affine", true)? {
-            return Err(LmError::Config("norms without weights are not supported".to_owned()));
+            return Err(ConfigError::NormsWithoutWeights);
         }
         let activation =
             expect_activation(json, "activation_function", &["relu", "gelu"]).map(|a| match a {
@@ -98,7 +91,7 @@ impl DecoderConfig {
         Ok(config)
     }
 
-    fn from_neox_json(json: &Value) -> Result<Self, LmError> {
+    fn from_neox_json(json: &Value) -> Result<Self, ConfigError> {
         let activation = expect_activation(json, "hidden_act", &["gelu", "relu"])?;
         let heads = size(json, "num_attention_heads")?;
         let mut config = Self::qwen2(
@@ -124,27 +117,28 @@ impl DecoderConfig {
         let share = number(json, "partial_rotary_factor", share)?;
         let share = number(json, "rotary_pct", share)?;
         if !(0.0..=1.0).contains(&share) {
-            return Err(LmError::Config(format!("the rotary share {share} is not within 0 and 1")));
+            return Err(ConfigError::RotaryShare(share));
         }
         config.rotary_dim = (config.head_dim as f64 * share + 1e-6) as usize;
         config.read_tokens(json)?;
         Ok(config)
     }
 
-    fn read_rope(&mut self, json: &Value) -> Result<(), LmError> {
+    fn read_rope(&mut self, json: &Value) -> Result<(), ConfigError> {
         // transformers 5 writes both into `rope_parameters`.
         let newer = &json["rope_parameters"];
         let newer_theta = number(newer, "rope_theta", self.rope_theta)?;
         self.rope_theta = number(json, "rope_theta", newer_theta)?;
         let scaling = if newer.is_object() { newer } else { &json["rope_scaling"] };
         if !(scaling.is_object() || scaling.is_null()) {
-            return Err(LmError::Config("`rope_scaling` is neither null nor a table".to_owned()));
+            return Err(wrong("rope_scaling", scaling, Wanted::Table));
         }
         let kind = scaling["rope_type"].as_str().or(scaling["type"].as_str()).unwrap_or("default");
         let need = |key: &str| {
-            scaling[key]
-                .as_f64()
-                .ok_or_else(|| LmError::Config(format!("rotary scaling `{kind}` lacks `{key}`")))
+            scaling[key].as_f64().ok_or_else(|| ConfigError::RopeScalingLacks {
+                kind: kind.to_owned(),
+                field: key.to_owned(),
+            })
         };
         self.rope_scaling = match kind {
             "default" => RopeScaling::None,
@@ -171,17 +165,12 @@ impl DecoderConfig {
                     truncate: flag(scaling, "truncate", true)?,
                 }
             }
-            other => {
-                return Err(LmError::Config(format!(
-                    "rotary scaling `{other}` is not supported; use default, linear, dynamic, llama3 or \
-                     yarn, or take `rope_scaling` out where sequences stay below the original positions"
-                )));
-            }
+            other => return Err(ConfigError::RopeScaling(other.to_owned())),
         };
         Ok(())
     }
 
-    fn read_tokens(&mut self, json: &Value) -> Result<(), LmError> {
+    fn read_tokens(&mut self, json: &Value) -> Result<(), ConfigError> {
         // Chat models list several ends; the first is the one of plain text.
         let id = |key: &str| {
             let value = if json[key].is_array() { &json[key][0] } else { &json[key] };
@@ -296,49 +285,53 @@ impl DecoderConfig {
 
 /// The factor on cosines and sines that YaRN's checkpoints name, or give by `mscale` or not at all (Peng et
 /// al. 2023, section 3.4).
-fn yarn_attention(scaling: &Value, factor: f64) -> Result<f64, LmError> {
+fn yarn_attention(scaling: &Value, factor: f64) -> Result<f64, ConfigError> {
     let by = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
     let (scale, all) = (number(scaling, "mscale", 0.0)?, number(scaling, "mscale_all_dim", 0.0)?);
     let found = if scale != 0.0 && all != 0.0 { by(scale) / by(all) } else { by(1.0) };
     number(scaling, "attention_factor", found)
 }
 
-fn size(json: &Value, key: &str) -> Result<usize, LmError> {
-    json[key]
-        .as_u64()
-        .map(|n| n as usize)
-        .ok_or_else(|| LmError::Config(format!("`{key}` is missing or no whole number")))
+fn wrong(field: &str, value: &Value, wanted: Wanted) -> ConfigError {
+    ConfigError::Field { field: field.to_owned(), found: value.into(), wanted }
 }
 
-fn size_or(json: &Value, key: &str, default: usize) -> Result<usize, LmError> {
+fn size(json: &Value, key: &str) -> Result<usize, ConfigError> {
+    let value = &json[key];
+    value.as_u64().map(|n| n as usize).ok_or_else(|| wrong(key, value, Wanted::Whole))
+}
+
+fn size_or(json: &Value, key: &str, default: usize) -> Result<usize, ConfigError> {
     if json[key].is_null() { Ok(default) } else { size(json, key) }
 }
 
-fn number(json: &Value, key: &str, default: f64) -> Result<f64, LmError> {
+fn number(json: &Value, key: &str, default: f64) -> Result<f64, ConfigError> {
     match &json[key] {
         Value::Null => Ok(default),
-        value => value
-            .as_f64()
-            .ok_or_else(|| LmError::Config(format!("`{key}` is {value}, which is no number"))),
+        value => value.as_f64().ok_or_else(|| wrong(key, value, Wanted::Number)),
     }
 }
 
-fn flag(json: &Value, key: &str, default: bool) -> Result<bool, LmError> {
+fn flag(json: &Value, key: &str, default: bool) -> Result<bool, ConfigError> {
     match &json[key] {
         Value::Null => Ok(default),
         Value::Bool(flag) => Ok(*flag),
-        value => Err(LmError::Config(format!("`{key}` is {value}, not true or false"))),
+        value => Err(wrong(key, value, Wanted::Flag)),
     }
 }
 
-fn expect_activation<'a>(json: &Value, key: &str, known: &[&'a str]) -> Result<&'a str, LmError> {
+fn expect_activation(
+    json: &Value,
+    key: &str,
+    known: &[&'static str],
+) -> Result<&'static str, ConfigError> {
     let name = match &json[key] {
         Value::Null => known[0],
-        value => value
-            .as_str()
-            .ok_or_else(|| LmError::Config(format!("`{key}` is {value}, which is no name")))?,
+        value => value.as_str().ok_or_else(|| wrong(key, value, Wanted::Name))?,
     };
-    known.iter().copied().find(|k| *k == name).ok_or_else(|| {
-        LmError::Config(format!("{key} `{name}` is not supported; use {}", known.join(" or ")))
+    known.iter().copied().find(|k| *k == name).ok_or_else(|| ConfigError::Unsupported {
+        field: key.to_owned(),
+        name: name.to_owned(),
+        known: known.to_vec(),
     })
 }

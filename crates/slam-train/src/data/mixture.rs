@@ -6,8 +6,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use slam_dataset::rng::Rng;
 
-use super::Statistics;
-use crate::error::TrainError;
+use super::statistics::Statistics;
+use crate::config_error::{ConfigError, Wanted, within};
 
 /// Keeps the streams that choose samples apart from those that order them.
 const CHOICE: u64 = 0x6d69_7874;
@@ -36,17 +36,14 @@ impl Mixture {
     ///
     /// # Errors
     /// If a name is none of the datasets', a weight is missing or negative, or nothing is left to read.
-    pub fn rates(&self, datasets: &[Statistics]) -> Result<Vec<f64>, TrainError> {
-        let bad = |message: String| Err(TrainError::Config(format!("mixture: {message}")));
+    pub fn rates(&self, datasets: &[Statistics]) -> Result<Vec<f64>, ConfigError> {
         let (Self::Repetitions(named) | Self::Weights(named)) = self;
         for (name, value) in named {
             if !datasets.iter().any(|d| d.name == *name) {
-                let known: Vec<_> = datasets.iter().map(|d| d.name.as_str()).collect();
-                return bad(format!("there is no dataset '{name}' among {}", known.join(", ")));
+                let known = datasets.iter().map(|d| d.name.clone()).collect();
+                return Err(ConfigError::UnknownDataset { name: name.clone(), known });
             }
-            if !(value.is_finite() && *value >= 0.0) {
-                return bad(format!("{name} = {value} must be at least 0"));
-            }
+            within(&format!("mixture: {name}"), *value, Wanted::AtLeast(0.0))?;
         }
         let rates: Vec<f64> = match self {
             Self::Repetitions(named) => {
@@ -54,7 +51,7 @@ impl Mixture {
             }
             Self::Weights(named) => {
                 if let Some(d) = datasets.iter().find(|d| !named.contains_key(&d.name)) {
-                    return bad(format!("dataset '{}' has no weight", d.name));
+                    return Err(ConfigError::NoWeight { name: d.name.clone() });
                 }
                 let sum: f64 = named.values().sum();
                 let all: f64 = datasets.iter().map(|d| d.train.tokens as f64).sum();
@@ -66,7 +63,7 @@ impl Mixture {
             }
         };
         let read = datasets.iter().zip(&rates).any(|(d, r)| d.train.samples > 0 && *r > 0.0);
-        if read { Ok(rates) } else { bad("nothing is left to train on".into()) }
+        if read { Ok(rates) } else { Err(ConfigError::NothingMixed) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Unit shards as token samples: read once into a memory-mapped file, mixed by weights or repetitions.
 
 mod mixture;
+mod selection;
 mod statistics;
 mod tokens;
 
@@ -11,13 +12,16 @@ use slam_dataset::Key;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::ShardReader;
 
+use crate::config_error::ConfigError;
 use crate::error::TrainError;
 
 pub use mixture::Mixture;
+pub use selection::Selection;
 pub use statistics::{SplitStatistics, Statistics};
 pub use tokens::Samples;
 
 pub(crate) use mixture::choose;
+use selection::Use;
 use tokens::{Index, Writer};
 
 /// The unit shards of one dataset.
@@ -28,53 +32,6 @@ pub struct UnitShards {
     pub name: String,
     /// Its shards, in order.
     pub shards: Vec<PathBuf>,
-}
-
-/// Which utterances of the shards are used, and for what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selection {
-    /// Utterances of fewer units are left out.
-    pub min_units: usize,
-    /// Utterances of more units are left out; 0 for none.
-    pub max_units: usize,
-    /// One training utterance in this many is held out for validation, chosen by its id; 0 for none.
-    pub validation: usize,
-}
-
-/// What a row is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    Train,
-    Validation,
-    TooShort,
-    TooLong,
-    OtherSplit,
-}
-
-impl Selection {
-    fn of(&self, row: &UnitSequence) -> Use {
-        let split = match row.split.as_str() {
-            "train" if self.holds_out(&row.id) => Use::Validation,
-            "train" => Use::Train,
-            "validation" => Use::Validation,
-            _ => return Use::OtherSplit,
-        };
-        match row.units.len() {
-            0 => Use::TooShort,
-            n if n < self.min_units => Use::TooShort,
-            n if self.max_units > 0 && n > self.max_units => Use::TooLong,
-            _ => split,
-        }
-    }
-
-    /// By the id's hash: other data beside it moves no utterance from one side to the other.
-    fn holds_out(&self, id: &str) -> bool {
-        let hash = |id: &str| {
-            let key = Key::of_bytes(id.as_bytes());
-            u64::from_str_radix(&key.as_str()[..15], 16).unwrap_or_default()
-        };
-        self.validation > 0 && hash(id).is_multiple_of(self.validation as u64)
-    }
 }
 
 /// Training and validation samples, and the tokeniser that made them all.
@@ -112,9 +69,7 @@ impl Corpus {
         };
         let (train, validation) = tokens::open(folder)?;
         if train.is_empty() {
-            let message = "the unit shards have no rows of split 'train' of a length that min_units and \
-                           max_units let through";
-            return Err(TrainError::Config(message.into()));
+            return Err(ConfigError::NoRows.into());
         }
         let Index { datasets, tokeniser, .. } = index;
         Ok(Self { train, validation, datasets, tokeniser })
@@ -144,8 +99,8 @@ fn write(
             for row in reader {
                 let row = row?;
                 if let Some(unit) = row.units.iter().find(|&&u| u32::from(u) >= k) {
-                    let message = format!("utterance '{}' has unit {unit}, but k is {k}", row.id);
-                    return Err(TrainError::read(path, message));
+                    let (path, unit) = (path.clone(), *unit);
+                    return Err(TrainError::Unit { path, row: row.id, unit, k });
                 }
                 let chosen = selection.of(&row);
                 counter.count(chosen, &row.units);
@@ -159,7 +114,7 @@ fn write(
         all.push(counter.finish());
     }
     let Some((tokeniser, _)) = found else {
-        return Err(TrainError::Config("there are no unit shards to train on".into()));
+        return Err(ConfigError::NoShards.into());
     };
     writer.publish(Index { key: key.clone(), tokeniser, datasets: all })
 }
@@ -169,11 +124,12 @@ pub(crate) fn tokeniser_of(
     path: &Path,
     metadata: &std::collections::BTreeMap<String, String>,
 ) -> Result<TokeniserInfo, TrainError> {
-    let info = TokeniserInfo::from_metadata(metadata).map_err(|e| TrainError::read(path, e))?;
-    if info.k == 0 || info.k > u32::from(u16::MAX) - slam_lm::FIRST_UNIT {
-        return Err(TrainError::read(path, format!("k is {}, beyond 16-bit tokens", info.k)));
+    let most = u32::from(u16::MAX) - slam_lm::FIRST_UNIT;
+    match TokeniserInfo::from_metadata(metadata) {
+        Ok(info) if (1..=most).contains(&info.k) => Ok(info),
+        Ok(info) => Err(TrainError::Vocabulary { path: path.to_owned(), k: info.k, most }),
+        Err(e) => Err(TrainError::NoTokeniser { path: path.to_owned(), source: e.into() }),
     }
-    Ok(info)
 }
 
 /// Refuses to mix what two tokenisers made.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Use;
+use super::selection::Use;
 use crate::plan::count;
 
 /// Tokens around the units of a sample: `<S>` at both ends.

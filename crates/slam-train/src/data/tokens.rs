@@ -25,8 +25,8 @@ use slam_dataset::arrow::ipc::writer::FileWriter;
 use slam_dataset::publish::{self, PublishError, Staged};
 use slam_dataset::schema::TokeniserInfo;
 
-use super::Statistics;
-use crate::error::TrainError;
+use super::statistics::Statistics;
+use crate::error::{ReadError, TrainError};
 
 const INDEX: &str = "tokens.json";
 const TRAIN: &str = "train.arrow";
@@ -230,12 +230,11 @@ pub(super) fn open(folder: &Path) -> Result<(Samples, Samples), TrainError> {
 }
 
 fn map(path: &Path) -> Result<Samples, TrainError> {
-    let read = |e: &dyn std::fmt::Display| TrainError::read(path, e);
-    let file = File::open(path).map_err(|e| read(&e))?;
+    let file = File::open(path).map_err(|e| TrainError::read(path, e))?;
     // SAFETY: the file was published under a new inode and is never written to again; replacing it makes
     // another.
-    let map = unsafe { Mmap::map(&file) }.map_err(|e| read(&e))?;
-    decode(buffer(map)).map_err(|e| read(&e))
+    let map = unsafe { Mmap::map(&file) }.map_err(|e| TrainError::read(path, e))?;
+    decode(buffer(map)).map_err(|e| TrainError::read(path, e))
 }
 
 fn buffer(map: Mmap) -> Buffer {
@@ -246,27 +245,27 @@ fn buffer(map: Mmap) -> Buffer {
 }
 
 /// The batches of an Arrow IPC file, in place.
-fn decode(bytes: Buffer) -> Result<Samples, String> {
-    let short = || "it is no Arrow file, or was cut short".to_owned();
-    let end = bytes.len().checked_sub(TRAILER).ok_or_else(short)?;
-    let trailer: [u8; TRAILER] = bytes[end..].try_into().map_err(|_| short())?;
-    let length = read_footer_length(trailer).map_err(|e| e.to_string())?;
-    let footer = bytes.get(end.checked_sub(length).ok_or_else(short)?..end).ok_or_else(short)?;
-    let footer = ipc::root_as_footer(footer).map_err(|e| e.to_string())?;
+fn decode(bytes: Buffer) -> Result<Samples, ReadError> {
+    let end = bytes.len().checked_sub(TRAILER).ok_or(ReadError::CutShort)?;
+    let trailer: [u8; TRAILER] = bytes[end..].try_into().map_err(|_| ReadError::CutShort)?;
+    let length = read_footer_length(trailer)?;
+    let footer = end.checked_sub(length).and_then(|start| bytes.get(start..end));
+    let footer = ipc::root_as_footer(footer.ok_or(ReadError::CutShort)?)
+        .map_err(|e| ArrowError::ParseError(e.to_string()))?;
     let decoder = FileDecoder::new(schema(), footer.version());
     let mut samples = Samples::default();
     for block in footer.recordBatches().into_iter().flatten() {
         let whole = usize::try_from(block.offset())
             .ok()
             .zip((i64::from(block.metaDataLength()) + block.bodyLength()).try_into().ok());
-        let (start, length): (usize, usize) = whole.ok_or_else(short)?;
+        let (start, length): (usize, usize) = whole.ok_or(ReadError::CutShort)?;
         if start.checked_add(length).is_none_or(|stop| stop > bytes.len()) {
-            return Err(short());
+            return Err(ReadError::CutShort);
         }
         let data = bytes.slice_with_length(start, length);
-        let batch = decoder.read_record_batch(block, &data).map_err(|e| e.to_string())?;
+        let batch = decoder.read_record_batch(block, &data)?;
         let known = batch.as_ref().and_then(|b| samples.push(b));
-        known.ok_or_else(|| "its columns are not those of a token file".to_owned())?;
+        known.ok_or(ReadError::Columns)?;
     }
     Ok(samples)
 }

@@ -4,6 +4,8 @@ mod loss;
 mod pairs;
 mod reference;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,16 +16,19 @@ use serde::{Deserialize, Serialize};
 use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
-use slam_lm::Decoder;
+use slam_lm::{Decoder, LmError};
 
 use crate::budget::Budget;
 use crate::config::{self, OptimiserConfig};
+use crate::config_error::{ConfigError, Wanted, within};
 use crate::context::RunContext;
 use crate::data::same_tokeniser;
 use crate::error::TrainError;
+use crate::gradients;
+use crate::job::Job;
 use crate::objective::{Loss, Objective, Steps};
-use crate::report::{self, Summary};
-use crate::trainer::{self, Job};
+use crate::report::{self, Ended};
+use crate::trainer;
 
 pub use loss::DpoLoss;
 pub use pairs::Truncation;
@@ -96,15 +101,10 @@ impl DpoConfig {
         Caps { max_prompt_length, max_completion_length, max_length, truncation }
     }
 
-    fn check(&self) -> Result<(), TrainError> {
-        if self.pairs == 0 || !(self.beta.is_finite() && self.beta > 0.0) {
-            return Err(TrainError::Config("pairs and beta must be positive".into()));
-        }
-        if !(0.0..0.5).contains(&self.label_smoothing) {
-            let message = "label_smoothing must be at least 0 and below 0.5";
-            return Err(TrainError::Config(message.into()));
-        }
-        Ok(())
+    fn check(&self) -> Result<(), ConfigError> {
+        within("pairs", self.pairs as f64, Wanted::AtLeast(1.0))?;
+        within("beta", self.beta, Wanted::Positive)?;
+        within("label_smoothing", self.label_smoothing, Wanted::Below(0.5))
     }
 
     fn micro_pairs(&self) -> usize {
@@ -125,11 +125,11 @@ pub fn dpo(
     shards: &[PathBuf],
     data_key: &Key,
     context: &RunContext<'_>,
-) -> Result<Summary, TrainError> {
-    let params = serde_json::to_value(config).map_err(|e| TrainError::Config(e.to_string()))?;
+) -> Result<Ended, TrainError> {
+    let params = serde_json::json!(config);
     let key = Key::of_work("dpo", 2, &config::identity(&params), [data_key]);
     if let Some(summary) = report::finished(context.run, &key) {
-        return Ok(summary);
+        return Ok(Ended::Trained(summary));
     }
     config.check()?;
     let caps = config.caps();
@@ -140,14 +140,15 @@ pub fn dpo(
     let load = || -> Result<Decoder, TrainError> {
         let model = Decoder::load(policy, context.device)?;
         for side in read.all.iter().flat_map(|p| &p.sides) {
-            model.check_tokens(&side.tokens)?;
+            model.check_tokens(&side.tokens).map_err(LmError::from)?;
         }
         Ok(model)
     };
     let micro_pairs = config.micro_pairs();
     let width = config.optimiser.precision;
     // In the policy's own width, or the first margins would be rounding errors.
-    let mut reference_model = || load().map(|model| trainer::computing(&model, &config.optimiser));
+    let mut reference_model =
+        || load().map(|model| gradients::computing(&model, &config.optimiser));
     let reference = reference::reference(
         &read,
         shards,
@@ -167,7 +168,8 @@ pub fn dpo(
         |i: &usize| config.validation > 0 && i % config.validation == config.validation - 1;
     let (validation, train): (Vec<usize>, Vec<usize>) = (0..pairs.len()).partition(held_out);
     if train.is_empty() {
-        return Err(TrainError::Config("the pair shards have no pairs to train on".into()));
+        let (validation, pairs) = (config.validation, pairs.len());
+        return Err(ConfigError::AllHeldOut { validation, pairs }.into());
     }
     let objective = Preference {
         config,
@@ -183,13 +185,12 @@ pub fn dpo(
 }
 
 /// What the reference leaves of a time budget, so that the whole run ends on it.
-fn rest_of(budget: Budget, reference_seconds: f64) -> Result<Budget, TrainError> {
+fn rest_of(budget: Budget, reference: f64) -> Result<Budget, ConfigError> {
     match budget {
-        Budget::Seconds(total) if reference_seconds >= total => Err(TrainError::Config(format!(
-            "the reference's log-probabilities took {reference_seconds:.0} s, the budget is {total:.0} s; \
-             the next run finds them kept, or give DPO more time"
-        ))),
-        Budget::Seconds(total) => Ok(Budget::Seconds(total - reference_seconds)),
+        Budget::Seconds(budget) if reference >= budget => {
+            Err(ConfigError::ReferenceTookAll { reference, budget })
+        }
+        Budget::Seconds(total) => Ok(Budget::Seconds(total - reference)),
         other => Ok(other),
     }
 }

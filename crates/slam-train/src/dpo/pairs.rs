@@ -8,6 +8,7 @@ use slam_dataset::shard::ShardReader;
 use slam_lm::BOS;
 use slam_lm::tokenizer::unit_tokens;
 
+use crate::config_error::ConfigError;
 use crate::data::{same_tokeniser, tokeniser_of};
 use crate::error::TrainError;
 
@@ -129,8 +130,8 @@ pub(crate) fn read(shards: &[PathBuf], caps: &Caps) -> Result<Pairs, TrainError>
             let row = row?;
             let mut units = row.prompt.iter().chain(&row.chosen).chain(&row.rejected);
             if let Some(unit) = units.find(|&&u| u32::from(u) >= k) {
-                let message = format!("pair '{}' has unit {unit}, but k is {k}", row.id);
-                return Err(TrainError::read(path, message));
+                let (path, unit) = (path.clone(), *unit);
+                return Err(TrainError::Unit { path, row: row.id, unit, k });
             }
             match caps.pair(row) {
                 Some(pair) => pairs.push(pair),
@@ -146,9 +147,7 @@ pub(crate) fn read(shards: &[PathBuf], caps: &Caps) -> Result<Pairs, TrainError>
     }
     match found {
         Some((tokeniser, _)) if !pairs.is_empty() => Ok(Pairs { all: pairs, of_shard, tokeniser }),
-        _ => Err(TrainError::Config(
-            "the pair shards have no pairs that fit max_length; raise it or look at the pair stage's receipts".into(),
-        )),
+        _ => Err(ConfigError::NoPairs.into()),
     }
 }
 

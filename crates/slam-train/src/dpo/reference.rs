@@ -41,7 +41,7 @@ pub(super) struct Reference {
 /// # Errors
 /// If the folder or a file in it cannot be read.
 pub(super) fn model_key(folder: &Path) -> Result<Key, TrainError> {
-    let read = |e: std::io::Error| TrainError::read(folder, e);
+    let read = |e: std::io::Error| TrainError::input(folder, e);
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .map_err(read)?
         .map(|entry| entry.map(|e| e.path()).map_err(read))
@@ -53,7 +53,7 @@ pub(super) fn model_key(folder: &Path) -> Result<Key, TrainError> {
     files.sort();
     let keys = files
         .iter()
-        .map(|p| Key::of_file(p).map_err(|e| TrainError::read(p, e)))
+        .map(|p| Key::of_file(p).map_err(|e| TrainError::input(p, e)))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Key::of_work("checkpoint", 1, &json!({}), &keys))
 }
@@ -84,7 +84,7 @@ pub(super) fn reference(
     for (path, &count) in shards.iter().zip(&pairs.of_shard) {
         let of_shard = &pairs.all[first..first + count];
         first += count;
-        let shard_key = Key::of_file(path).map_err(|e| TrainError::read(path, e))?;
+        let shard_key = Key::of_file(path).map_err(|e| TrainError::input(path, e))?;
         let mut params = serde_json::to_value(caps).unwrap_or_default();
         if width != Precision::F32 {
             params["precision"] = json!(width);

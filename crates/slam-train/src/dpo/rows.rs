@@ -179,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
     use slam_lm::DecoderConfig;
     use slam_lm::batch::next_tokens;
-    use slam_nn::params::{ParamRef, Parameters};
+    use slam_nn::params::Parameters;
 
     fn model(family: &str) -> Decoder {
         let json = serde_json::json!({
@@ -242,7 +242,7 @@ mod tests {
         let device = Device::flex().autodiff();
         for family in ["qwen2", "opt"] {
             let mut model = model(family).to_device(&device);
-            model.for_each_param_mut(&mut |_, mut p| p.set_require_grad(true));
+            model.for_each_param_mut(&mut |_, p| p.make_leaf());
             let pairs = pairs();
             let pairs: Vec<&Pair> = pairs.iter().collect();
             assert_eq!(pairs.iter().filter(|p| p.shared_prompt().is_some()).count(), 3);
@@ -250,15 +250,11 @@ mod tests {
                 let sums = form(&model, &pairs, &device);
                 let values = sums.clone().map(|t| t.into_data().iter::<f64>().collect::<Vec<_>>());
                 let [chosen, rejected] = sums;
-                let gradients = (chosen - rejected * 0.5).sum().backward();
+                let mut gradients = (chosen - rejected * 0.5).sum().backward();
                 let mut all: Vec<Vec<f64>> = Vec::new();
                 model.for_each_param(&mut |_, p| {
-                    let data = match p {
-                        ParamRef::D1(t) => t.grad(&gradients).map(Tensor::into_data),
-                        ParamRef::D2(t) => t.grad(&gradients).map(Tensor::into_data),
-                        ParamRef::D3(t) => t.grad(&gradients).map(Tensor::into_data),
-                    };
-                    all.push(data.map(|d| d.iter::<f64>().collect()).unwrap_or_default());
+                    let gradient = p.take_gradient(&mut gradients).map(Tensor::into_data);
+                    all.push(gradient.map(|d| d.iter::<f64>().collect()).unwrap_or_default());
                 });
                 (values, all)
             };
