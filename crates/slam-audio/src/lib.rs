@@ -13,25 +13,34 @@
 //! # Ok::<(), slam_audio::AudioError>(())
 //! ```
 
+mod chunk;
 mod compressed;
 mod cut;
 mod decode;
+mod error;
+mod fault;
 pub mod flac;
+mod float_range;
+mod kept;
+mod mix;
+mod mp4;
+mod mpeg;
+mod opus;
 mod pcm;
 mod pieces;
 mod resample;
+mod speech;
 mod sphere;
+mod tag;
+mod uncompressed;
+mod warning;
 mod wav;
 
 pub use cut::{Activity, Cutter, Piece};
-pub use decode::{Audio, AudioError, Decoder, Warnings, decode_bytes, decode_file};
+pub use decode::{Audio, Decoder, decode_bytes, decode_file};
+pub use error::{AudioError, OpusHeaderError, SphereError, TrackError, WavError};
+pub use fault::{Fault, Part};
 pub use pieces::Pieces;
 pub use resample::{ResampleError, Resampler, resample};
-
-/// The sampling rate of every corpus, in Hz.
-pub const RATE_HZ: u32 = 16_000;
-
-/// Samples in [-1, 1] as 16-bit integers, rounded to nearest and clipped.
-pub fn to_pcm16(samples: &[f32]) -> Vec<i16> {
-    samples.iter().map(|x| (x * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16).collect()
-}
+pub use speech::{RATE_HZ, to_pcm16};
+pub use warning::{Counted, Warning, Warnings};

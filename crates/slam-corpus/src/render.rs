@@ -126,7 +126,7 @@ fn pieces(
             return Ok(());
         }
     }
-    for warning in pieces.warnings().messages() {
+    for warning in pieces.warnings() {
         tracing::warn!(file = origin, "{warning}");
     }
     Ok(())

@@ -93,7 +93,7 @@ fn samples(row: &Utterance) -> Result<Vec<f32>, String> {
         return Err(format!("{} Hz in a corpus of {} Hz", audio.rate_hz, slam_audio::RATE_HZ));
     }
     match audio.warnings.first() {
-        Some(warning) => Err(warning.clone()),
+        Some(warning) => Err(warning.to_string()),
         None => Ok(audio.samples),
     }
 }
