@@ -12,7 +12,7 @@ use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDe
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known::{
-    FORMAT_ID_ISOMP4, FORMAT_ID_MP1, FORMAT_ID_MP2, FORMAT_ID_MP3,
+    FORMAT_ID_FLAC, FORMAT_ID_ISOMP4, FORMAT_ID_MP1, FORMAT_ID_MP2, FORMAT_ID_MP3,
 };
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
@@ -42,6 +42,8 @@ pub(crate) struct Compressed {
     /// The track's samples that are sound, and the next one's number.
     kept: Kept,
     position: u64,
+    /// How many samples a header that counts them, FLAC's, says.
+    promised: Option<u64>,
     damaged: u32,
     interleaved: Vec<f32>,
 }
@@ -55,8 +57,18 @@ enum Packets {
     },
     Mpeg {
         frames: Box<Frames<MediaSourceStream<'static>>>,
-        last: Option<Header>,
+        stream: Stream,
     },
+}
+
+/// What the decoder of an elementary stream has had.
+#[derive(Clone, Copy)]
+enum Stream {
+    Nothing,
+    /// Frames like this one.
+    Frames(Header),
+    /// Another stream.
+    Another,
 }
 
 #[derive(Clone, Copy)]
@@ -127,9 +139,6 @@ impl Compressed {
         let (codec, rate_hz, mut kept) = decoder(track, order)?;
         let mut clock = Clock::Samples;
         if let Some(movie) = movie {
-            if movie.movies > 1 {
-                warnings.add(Warning::AnotherRecording);
-            }
             match movie.edits(track.id, rate_hz) {
                 Edits::None => {}
                 Edits::Ranges(ranges) => match Kept::ranges(ranges) {
@@ -143,22 +152,33 @@ impl Compressed {
                 Edits::Unclear => warnings.add(Warning::EditList),
             }
         }
+        let counts = format.format_info().format == FORMAT_ID_FLAC;
+        let promised = track.num_frames.filter(|&n| counts && n > 0);
         let packets = Packets::Tracks { track_id: track.id, format, clock };
-        Ok(Self::of(packets, codec, rate_hz, kept))
+        Ok(Self { promised, ..Self::of(packets, codec, rate_hz, kept) })
     }
 
     /// An elementary stream: its frames are found here, as a Xing header or a guess of its length cuts nothing.
     fn open_mpeg(format: Box<dyn FormatReader>, length: Option<u64>) -> Result<Self, AudioError> {
         let track = format.default_track(TrackType::Audio).ok_or(TrackError::Missing)?;
         let (codec, rate_hz, kept) = decoder(track, Order::Little)?;
-        let mut stream = format.into_inner();
-        stream.seek(SeekFrom::Start(0))?;
-        let frames = Box::new(Frames::new(stream, length.unwrap_or(u64::MAX)));
-        Ok(Self::of(Packets::Mpeg { frames, last: None }, codec, rate_hz, kept))
+        let mut source = format.into_inner();
+        source.seek(SeekFrom::Start(0))?;
+        let frames = Box::new(Frames::new(source, length.unwrap_or(u64::MAX)));
+        Ok(Self::of(Packets::Mpeg { frames, stream: Stream::Nothing }, codec, rate_hz, kept))
     }
 
     fn of(packets: Packets, codec: Codec, rate_hz: u32, kept: Kept) -> Self {
-        Self { packets, codec, rate_hz, kept, position: 0, damaged: 0, interleaved: Vec::new() }
+        Self {
+            packets,
+            codec,
+            rate_hz,
+            kept,
+            position: 0,
+            promised: None,
+            damaged: 0,
+            interleaved: Vec::new(),
+        }
     }
 
     /// Appends the next packet as mono samples; `false` at the end.
@@ -182,31 +202,33 @@ impl Compressed {
     /// Takes one packet; an error is why there can be no more.
     fn step(&mut self, warnings: &mut Warnings, out: &mut Vec<f32>) -> Result<Step, Warning> {
         let packet = match &mut self.packets {
-            Packets::Mpeg { frames, last } => {
+            Packets::Mpeg { frames, stream } => {
                 let found = frames.next(warnings);
                 match found.map_err(|e| Warning::EndsEarly(Fault::Read(e.kind())))? {
                     Found::End => return Ok(Step::End),
                     Found::Stream(kept) => {
                         self.kept = kept;
                         self.position = 0;
-                        // As if it were a file of its own.
-                        if last.take().is_some()
-                            && let Codec::Symphonia(decoder) = &mut self.codec
-                        {
-                            decoder.reset();
+                        if matches!(stream, Stream::Frames(_)) {
+                            *stream = Stream::Another;
                         }
                         return Ok(Step::More);
                     }
                     Found::Frame(header, bytes) => {
-                        if last.is_some_and(|last| !last.is_like(&header)) {
+                        let goes_on = match stream {
+                            Stream::Nothing => true,
+                            Stream::Frames(last) => last.is_like(&header),
+                            Stream::Another => false,
+                        };
+                        if !goes_on {
+                            // As if it were a file of its own.
                             let mut params = AudioCodecParameters::new();
                             params.for_codec(header.codec()).with_sample_rate(header.rate_hz);
-                            self.codec = Codec::Symphonia(
-                                symphonia_decoder(&params)
-                                    .map_err(|_| Warning::AnotherRecording)?,
-                            );
+                            let decoder = symphonia_decoder(&params);
+                            let decoder = decoder.map_err(|_| Warning::AnotherRecording)?;
+                            self.codec = Codec::Symphonia(decoder);
                         }
-                        *last = Some(header);
+                        *stream = Stream::Frames(header);
                         Packet::new(0, Timestamp::ZERO, Duration::from(header.samples()), bytes)
                     }
                 }
@@ -223,7 +245,12 @@ impl Compressed {
                     }
                     packet
                 }
-                Ok(None) => return Ok(Step::End),
+                Ok(None) => {
+                    if self.promised.is_some_and(|promised| promised < self.position) {
+                        warnings.add(Warning::LongerThanHeader);
+                    }
+                    return Ok(Step::End);
+                }
                 // The next link of a chain of Ogg streams.
                 Err(Error::ResetRequired) => return self.link(),
                 Err(e) => return Err(Warning::EndsEarly(e.into())),

@@ -13,6 +13,7 @@
 //! # Ok::<(), slam_audio::AudioError>(())
 //! ```
 
+mod another;
 mod chunk;
 mod compressed;
 mod cut;

@@ -18,8 +18,6 @@ pub(crate) struct Movie {
     timescale: u32,
     /// The sound within the one track of sound, in samples.
     note: Option<Range<u64>>,
-    /// Whole movies in the file.
-    pub(crate) movies: u32,
 }
 
 #[derive(Debug, Default)]
@@ -69,21 +67,18 @@ impl Movie {
         let all = if track.duration == 0 { u64::MAX } else { track.duration };
         let in_samples = |time: u64| match time {
             u64::MAX => time,
-            _ => scaled(time, rate_hz, track.timescale, 0),
+            _ => scaled(time, rate_hz, track.timescale),
         };
         let range = |edit: &&Edit| {
             let start = edit.media_time as u64;
             let end = match edit.duration {
                 0 => all,
-                // A movie's units are coarse: what they touch is shown.
-                duration if self.timescale > 0 => start
-                    .saturating_add(scaled(
-                        duration,
-                        track.timescale,
-                        self.timescale,
-                        self.timescale - 1,
-                    ))
-                    .min(all),
+                // A movie's units are coarse, and some programs round them down: sound ends with its samples.
+                duration if self.timescale > 0 => {
+                    let coarse = u64::from(self.timescale < track.timescale);
+                    let shown = duration.saturating_add(coarse);
+                    start.saturating_add(scaled(shown, track.timescale, self.timescale)).min(all)
+                }
                 _ => all,
             };
             in_samples(start)..in_samples(end)
@@ -92,9 +87,9 @@ impl Movie {
     }
 }
 
-/// A time in other units; `round` is added before the division.
-fn scaled(time: u64, to: u32, from: u32, round: u32) -> u64 {
-    let scaled = (u128::from(time) * u128::from(to) + u128::from(round)) / u128::from(from.max(1));
+/// A time in other units.
+fn scaled(time: u64, to: u32, from: u32) -> u64 {
+    let scaled = (u128::from(time) * u128::from(to)).div_ceil(u128::from(from.max(1)));
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
@@ -130,11 +125,8 @@ impl<R: Read + Seek> Boxes<'_, R> {
             return Ok(false);
         }
         self.each(0..end, |boxes, head| {
-            if &head.kind == b"moov" {
-                movie.movies += 1;
-                if movie.movies == 1 {
-                    return boxes.movie(head.body, movie);
-                }
+            if &head.kind == b"moov" && movie.tracks.is_empty() {
+                return boxes.movie(head.body, movie);
             }
             Ok(())
         })?;

@@ -31,9 +31,19 @@ pub(crate) struct Untagged<R> {
 }
 
 impl<R: Read + Seek> Untagged<R> {
+    /// The file from a byte on, at which the reader stands.
+    pub(crate) fn from(inner: R, start: u64) -> Self {
+        Self { inner, start }
+    }
+
+    /// The first byte's place in the whole file.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
     /// The whole file.
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, start: 0 }
+    pub(crate) fn into_inner(self) -> R {
+        self.inner
     }
 
     /// Leaves out the tags in front; whether there were any. The reader is at its start then.
@@ -61,18 +71,6 @@ impl<R: Read + Seek> Untagged<R> {
         self.inner.seek(SeekFrom::Start(self.start))?;
         Ok(self.start > first)
     }
-
-    /// The file for a demultiplexer that is not ours.
-    pub(crate) fn into_source<S>(self, unwrap: impl FnOnce(R) -> S) -> io::Result<Source<S>>
-    where
-        S: Read + Seek,
-    {
-        let mut inner = unwrap(self.inner);
-        let end = inner.seek(SeekFrom::End(0))?;
-        inner.seek(SeekFrom::Start(self.start))?;
-        let length = end.saturating_sub(self.start);
-        Ok(Source { file: Untagged { inner, start: self.start }, length })
-    }
 }
 
 impl<R: Read> Read for Untagged<R> {
@@ -96,25 +94,48 @@ impl<R: Seek> Seek for Untagged<R> {
     }
 }
 
-/// [`Untagged`], and how long it is.
-pub(crate) struct Source<R> {
+/// A stretch of a file for a demultiplexer that is not ours.
+pub(crate) struct Stretch<R> {
     file: Untagged<R>,
     length: u64,
+    at: u64,
 }
 
-impl<R: Read> Read for Source<R> {
+impl<R: Read + Seek> Stretch<R> {
+    /// `length` bytes from one on, or all up to the end.
+    pub(crate) fn new(mut inner: R, start: u64, length: Option<u64>) -> io::Result<Self> {
+        let end = inner.seek(SeekFrom::End(0))?;
+        inner.seek(SeekFrom::Start(start))?;
+        let rest = end.saturating_sub(start);
+        let length = length.map_or(rest, |length| length.min(rest));
+        Ok(Self { file: Untagged { inner, start }, length, at: 0 })
+    }
+}
+
+impl<R: Read> Read for Stretch<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
+        let left = self.length.saturating_sub(self.at);
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let got = self.file.read(&mut buffer[..wanted])?;
+        self.at += got as u64;
+        Ok(got)
     }
 }
 
-impl<R: Seek> Seek for Source<R> {
+impl<R: Seek> Seek for Stretch<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
+        };
+        let at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        self.at = self.file.seek(SeekFrom::Start(at))?;
+        Ok(self.at)
     }
 }
 
-impl<R: Read + Seek + Send + Sync> MediaSource for Source<R> {
+impl<R: Read + Seek + Send + Sync> MediaSource for Stretch<R> {
     fn is_seekable(&self) -> bool {
         true
     }

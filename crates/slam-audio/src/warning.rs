@@ -46,6 +46,9 @@ pub enum Warning {
     /// Another recording in the file that could not be opened.
     #[error("another recording follows in the file, and could not be read; left out from there")]
     AnotherRecording,
+    /// More samples than the header counts: it is wrong, or another recording follows.
+    #[error("more sound than its header says; another recording may follow in the file")]
+    LongerThanHeader,
     /// Bytes behind the sound that are no chunk: the header's length may be wrong.
     #[error(
         "bytes behind the sound that are no chunk, left out; the length in its header may be wrong"
