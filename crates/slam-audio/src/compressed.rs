@@ -4,6 +4,7 @@
 //! grow with what the file really holds, and limits its tables. What is left are panics on files that
 //! were made to break it; they are caught here and become errors of the file.
 
+use std::cmp::Ordering;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -246,8 +247,10 @@ impl Compressed {
                     packet
                 }
                 Ok(None) => {
-                    if self.promised.is_some_and(|promised| promised < self.position) {
-                        warnings.add(Warning::LongerThanHeader);
+                    match self.promised.map(|promised| promised.cmp(&self.position)) {
+                        Some(Ordering::Less) => warnings.add(Warning::LongerThanHeader),
+                        Some(Ordering::Greater) => warnings.add(Warning::CutOff),
+                        Some(Ordering::Equal) | None => {}
                     }
                     return Ok(Step::End);
                 }

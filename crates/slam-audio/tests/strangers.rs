@@ -5,7 +5,7 @@ mod made;
 
 use made::{
     alac, chunk, codec_file, fixture, float_wav, format, id3, ima_adpcm, mp3, ogg_opus, packets,
-    riff, wav, xing,
+    riff, surround, wav, xing,
 };
 use slam_audio::{Audio, AudioError, Warning, WavError, decode_bytes, decode_file, flac};
 
@@ -132,17 +132,7 @@ fn opus_headers_give_gain_and_channels() {
     let expected: Vec<f32> = plain.iter().map(|x| x * 10f32.powf(-6.0 / 20.0)).collect();
     assert!(worst(&quiet, &expected) < 1e-6);
     // Six channels in four streams, of which each has the same packets: their mean is what each of them is.
-    let mut surround = mono.clone();
-    surround[0][9] = 6;
-    surround[0][18] = 1;
-    surround[0].extend([4, 2, 0, 4, 1, 2, 3, 5]);
-    for packet in &mut surround[2..] {
-        assert_eq!(packet[0] & 3, 0, "one frame in a packet");
-        let length = packet.len() - 1;
-        assert!(length < 252);
-        let delimited = [&[packet[0], length as u8], &packet[1..]].concat();
-        *packet = [delimited.repeat(3), packet.clone()].concat();
-    }
+    let mut surround = packets(&surround());
     let mixed = clean(&ogg_opus(&surround));
     assert!(worst(&mixed, &plain) < 1e-4, "{}", worst(&mixed, &plain));
     // A channel that no stream feeds is silent, and one of a stream that there is not is refused.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use slam_audio::RATE_HZ;
 use slam_dataset::schema::Utterance;
@@ -76,7 +77,10 @@ pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
         None => usize::MAX,
     };
     let mut done = 0.0;
-    let work = |item, results: &Results<_>| render(item, speaker.as_ref(), max_samples, results);
+    let warned = AtomicU64::new(0);
+    let work = |item, results: &Results<_>| {
+        warned.fetch_add(render(item, speaker.as_ref(), max_samples, results), Ordering::Relaxed);
+    };
     in_order::run(rayon::current_num_threads(), items.stream, work, |result| {
         if let Some(row) = result {
             return Ok(shard.add(row?)?);
@@ -87,35 +91,37 @@ pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
         }
         if context.cancelled() { Err(IngestError::Interrupted) } else { Ok(()) }
     })?;
-    shard.finish()
+    shard.finish(warned.into_inner())
 }
 
 /// A row, or what goes to quarantine, or what ends the shard.
 type Rendered = Result<Result<Utterance, Refused>, IngestError>;
 
 /// Gives an item's rows, or what goes to quarantine in their place. A recording that fails in its midst has both.
+/// How often the decoder warned of what it could read.
 fn render(
     item: Result<Item, Refused>,
     speaker: Option<&Speaker>,
     max_samples: usize,
     results: &Results<Rendered>,
-) {
+) -> u64 {
     let item = match item {
         Ok(item) => item,
         Err(refused) => {
             results.push(Ok(Err(refused)));
-            return;
+            return 0;
         }
     };
     let (id, origin) = (item.id.clone(), item.origin.clone());
     let mut emit = |row| results.push(Ok(Ok(row)));
     let result = match render::render(item, speaker, max_samples, &mut emit) {
-        Ok(()) => return,
+        Ok(warned) => return warned,
         // The program itself does not work: no row would.
         Err(RowError::Speech(e)) if e.concerns_all() => Err(IngestError::Speech(e)),
         Err(e) => Ok(Err(Refused { id, origin, error: with_causes(&e) })),
     };
     results.push(result);
+    0
 }
 
 /// A shard being written.
@@ -140,11 +146,12 @@ impl Shard {
         }
     }
 
-    fn finish(self) -> Result<Outcome, IngestError> {
+    fn finish(self, warned: u64) -> Result<Outcome, IngestError> {
         let mut outcome = self.outcome;
         outcome.rows = self.writer.finish()?;
         let seconds = self.samples as f64 / f64::from(RATE_HZ);
         outcome.totals.insert("audio_seconds".to_owned(), seconds);
+        outcome.totals.insert("decoder_warnings".to_owned(), warned as f64);
         Ok(outcome)
     }
 }

@@ -4,13 +4,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use slam_audio::{AudioError, Decoder, Pieces, RATE_HZ, ResampleError, flac};
+use slam_audio::{AudioError, Decoder, Pieces, RATE_HZ, ResampleError, Warnings, flac};
 use slam_dataset::schema::{Utterance, Word};
 
 use crate::source::{Item, Sound, Speaker, SpeechError};
 
 /// A file up to this size is read at once: it is decoded from memory, or passes through as it is.
 const SMALL_FILE: u64 = 4 << 20;
+
+/// A shorter sound than this, one frame of 20 ms, has no unit.
+const MIN_SAMPLES: usize = RATE_HZ as usize / 50;
 
 /// One utterance that could not be had; it goes to quarantine.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,15 @@ pub enum RowError {
     /// A text in a source that has nothing that speaks.
     #[error("the source has texts and no engine")]
     NoEngine,
+    /// Too short to have a unit.
+    #[error(
+        "{0} samples at 16 kHz are shorter than one frame of 20 ms ({MIN_SAMPLES} samples); join it with others, or \
+         leave it out"
+    )]
+    TooShort(usize),
+    /// Cut by voice activity, and nothing is left.
+    #[error("no speech in {0:.1} s; if there is some, raise max_seconds so that it is not cut")]
+    NoSpeech(f64),
     /// Longer than a row can say.
     #[error("{0} samples are more than an utterance may have (74 hours); cut the file")]
     TooLong(usize),
@@ -50,12 +62,14 @@ pub enum RowError {
 /// A recording of at most `max_samples` is one row; a 16 kHz mono 16-bit FLAC file that is whole passes through
 /// byte for byte. A longer recording is cut by voice activity: its rows' ids are the item's with `@` and the
 /// piece's first sample. Words go with the piece that they begin in; a text without times is in no piece.
+///
+/// Gives how often the decoder warned of the file.
 pub(crate) fn render(
     item: Item,
     speaker: Option<&Speaker>,
     max_samples: usize,
     emit: &mut dyn FnMut(Utterance) -> bool,
-) -> Result<(), RowError> {
+) -> Result<u64, RowError> {
     let Item { id, origin, split, speaker: voice, text, words, sound, activity, span } = item;
     let path = file_name(if matches!(sound, Sound::File(_)) { &origin } else { &id });
     let row = Utterance { id, path, split, speaker: voice, text, words, ..Utterance::default() };
@@ -81,9 +95,9 @@ pub(crate) fn render(
         && samples <= max_samples as u64
         && flac::is_whole(&bytes)
     {
-        let num_samples = samples as u32;
+        let num_samples = row_samples(samples as usize)?;
         emit(Utterance { flac: bytes, num_samples, source_rate_hz: RATE_HZ, ..row });
-        return Ok(());
+        return Ok(0);
     }
     pieces(Decoder::from_bytes(bytes)?, row, &origin, max_samples, &activity, emit)
 }
@@ -108,28 +122,44 @@ fn pieces(
     max_samples: usize,
     activity: &slam_audio::Activity,
     emit: &mut dyn FnMut(Utterance) -> bool,
-) -> Result<(), RowError> {
+) -> Result<u64, RowError> {
     let source_rate_hz = decoder.rate_hz();
     let mut pieces = Pieces::new(decoder, max_samples, activity)?;
     let mut next = pieces.next().transpose()?;
+    if next.is_none() {
+        return Err(RowError::NoSpeech(pieces.num_samples() as f64 / f64::from(RATE_HZ)));
+    }
     let mut cut = false;
     while let Some(piece) = next {
         next = pieces.next().transpose()?;
         cut |= next.is_some() || piece.samples.len() as u64 != pieces.num_samples();
-        let num_samples = piece.samples.len();
-        let mut piece_row = if cut { part(&row, piece.start, num_samples) } else { row.clone() };
+        let length = piece.samples.len();
+        let num_samples = row_samples(length)?;
+        let mut piece_row = if cut { part(&row, piece.start, length) } else { row.clone() };
         piece_row.flac = flac::encode(&slam_audio::to_pcm16(&piece.samples), RATE_HZ);
-        piece_row.num_samples =
-            u32::try_from(num_samples).map_err(|_| RowError::TooLong(num_samples))?;
+        piece_row.num_samples = num_samples;
         piece_row.source_rate_hz = source_rate_hz;
         if !emit(piece_row) {
-            return Ok(());
+            break;
         }
     }
-    for warning in pieces.warnings() {
+    Ok(told(pieces.warnings(), origin))
+}
+
+/// A row's number of samples, if a row may have as many.
+fn row_samples(samples: usize) -> Result<u32, RowError> {
+    if samples < MIN_SAMPLES {
+        return Err(RowError::TooShort(samples));
+    }
+    u32::try_from(samples).map_err(|_| RowError::TooLong(samples))
+}
+
+/// Logs a file's warnings; how many they are.
+fn told(warnings: &Warnings, origin: &str) -> u64 {
+    for warning in warnings {
         tracing::warn!(file = origin, "{warning}");
     }
-    Ok(())
+    warnings.total()
 }
 
 /// What is known of a piece of a recording.
@@ -166,18 +196,16 @@ fn whole(
     origin: &str,
     span: Option<(f64, Option<f64>)>,
     emit: &mut dyn FnMut(Utterance) -> bool,
-) -> Result<(), RowError> {
+) -> Result<u64, RowError> {
     let audio = slam_audio::decode_bytes(bytes)?;
-    for warning in &audio.warnings {
-        tracing::warn!(file = origin, "{warning}");
-    }
+    let warned = told(&audio.warnings, origin);
     let source_rate_hz = audio.rate_hz;
     let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
     let samples = part_of(&samples, span)?;
-    let num_samples = u32::try_from(samples.len()).map_err(|_| RowError::TooLong(samples.len()))?;
+    let num_samples = row_samples(samples.len())?;
     let flac = flac::encode(&slam_audio::to_pcm16(samples), RATE_HZ);
     emit(Utterance { flac, num_samples, source_rate_hz, ..row });
-    Ok(())
+    Ok(warned)
 }
 
 /// The samples of a part of a recording.
@@ -205,16 +233,54 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn rows(bytes: Vec<u8>, max_seconds: usize, words: Option<Vec<Word>>) -> Vec<Utterance> {
+    fn try_rows(
+        bytes: Vec<u8>,
+        max_seconds: usize,
+        words: Option<Vec<Word>>,
+    ) -> (Vec<Utterance>, Result<u64, RowError>) {
         let mut item = Item::new("b/x.flac", "b/x.flac", "train", Sound::Bytes(bytes));
         item.words = words;
         let mut out = Vec::new();
-        render(item, None, max_seconds * RATE_HZ as usize, &mut |row| {
+        let result = render(item, None, max_seconds * RATE_HZ as usize, &mut |row| {
             out.push(row);
             true
-        })
-        .unwrap();
-        out
+        });
+        (out, result)
+    }
+
+    fn rows(bytes: Vec<u8>, max_seconds: usize, words: Option<Vec<Word>>) -> Vec<Utterance> {
+        let (rows, result) = try_rows(bytes, max_seconds, words);
+        result.unwrap();
+        rows
+    }
+
+    #[test]
+    fn a_sound_shorter_than_a_frame_is_refused_whatever_holds_it() {
+        for rate_hz in [RATE_HZ, 8_000] {
+            let shortest = (rate_hz / 50) as usize;
+            for (n, fits) in [(1, false), (100, false), (shortest - 1, false), (shortest, true)] {
+                let flac = flac::encode(&recording(&[1])[..n], rate_hz);
+                let (rows, result) = try_rows(flac, 30, None);
+                assert_eq!(rows.len(), usize::from(fits), "{n} samples at {rate_hz} Hz");
+                let message = result.err().map(|e| e.to_string()).unwrap_or_default();
+                assert_eq!(message.contains("20 ms"), !fits, "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_recording_without_speech_is_refused_and_a_short_one_is_a_row() {
+        let silence = flac::encode(&recording(&[0; 40]), RATE_HZ);
+        let (none, result) = try_rows(silence.clone(), 30, None);
+        assert!(none.is_empty() && matches!(result, Err(RowError::NoSpeech(_))), "{result:?}");
+        assert_eq!(rows(silence, 60, None).len(), 1);
+    }
+
+    #[test]
+    fn what_the_decoder_warns_of_is_counted() {
+        let flac = flac::encode(&recording(&[1, 1]), RATE_HZ);
+        assert_eq!(try_rows(flac.clone(), 30, None).1.unwrap(), 0);
+        assert!(try_rows(flac[..flac.len() / 2].to_vec(), 30, None).1.unwrap() > 0);
     }
 
     /// Seconds of noise (1) and of silence (0).

@@ -135,6 +135,22 @@ pub(crate) fn ogg_opus(packets: &[Vec<u8>]) -> Vec<u8> {
     packets.iter().enumerate().flat_map(page).collect()
 }
 
+/// `mono.opus` in six channels: four streams, each of the same packets.
+pub(crate) fn surround() -> Vec<u8> {
+    let mut packets = packets(&codec_file("mono.opus"));
+    packets[0][9] = 6;
+    packets[0][18] = 1;
+    packets[0].extend([4, 2, 0, 4, 1, 2, 3, 5]);
+    for packet in &mut packets[2..] {
+        assert_eq!(packet[0] & 3, 0, "one frame in a packet");
+        let length = packet.len() - 1;
+        assert!(length < 252);
+        let delimited = [&[packet[0], length as u8], &packet[1..]].concat();
+        *packet = [delimited.repeat(3), packet.clone()].concat();
+    }
+    ogg_opus(&packets)
+}
+
 /// An MP4 box.
 fn mp4_box(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
