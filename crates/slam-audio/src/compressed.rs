@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
@@ -340,7 +341,7 @@ impl Compressed {
 /// A track's decoder and rate, and what of it is sound by its codec.
 fn decoder(track: &Track, order: Order) -> Result<(Codec, u32, Kept), TrackError> {
     let params = track.codec_params.as_ref().and_then(|p| p.audio()).ok_or(TrackError::NoCodec)?;
-    let channels = params.channels.as_ref().map_or(0, |c| c.count());
+    let channels = params.channels.as_ref().map_or(0, Channels::count);
     if channels > MAX_CHANNELS {
         return Err(TrackError::Channels(channels));
     }

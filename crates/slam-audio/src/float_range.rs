@@ -1,6 +1,6 @@
 //! Whether floating-point samples are between -1 and 1, or in the range of integers.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 
 use crate::error::{AudioError, WavError};
 use crate::mix::FAR_TOO_LOUD;
@@ -28,11 +28,13 @@ pub(crate) fn scale<R: Read + Seek>(reader: &mut R, format: &Format) -> Result<S
     loop {
         bytes.clear();
         samples.clear();
-        if sound.by_ref().take(BLOCK).read_to_end(&mut bytes).map_err(io::Error::from)? == 0 {
+        if sound.by_ref().take(BLOCK).read_to_end(&mut bytes)? == 0 {
             break;
         }
         convert(format.encoding, &bytes, &mut samples);
-        samples.iter().for_each(|&x| counts.add(x));
+        for &x in &samples {
+            counts.add(x);
+        }
     }
     reader.seek(SeekFrom::Start(first))?;
     counts.scale()

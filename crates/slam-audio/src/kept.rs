@@ -9,7 +9,7 @@ pub(crate) struct Kept(Vec<Range<u64>>);
 impl Kept {
     /// All samples from one on.
     pub(crate) fn from(first: u64) -> Self {
-        Self(vec![first..u64::MAX])
+        Self(std::iter::once(first..u64::MAX).collect())
     }
 
     /// These ranges; `None` if they are empty, repeat samples or go back.

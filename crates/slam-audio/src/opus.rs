@@ -49,15 +49,14 @@ impl Opus {
             Order::Little => u16::from_le_bytes(bytes),
             Order::Big => u16::from_be_bytes(bytes),
         };
-        let (streams, coupled, mapping) = match (family, channels) {
-            (0, 1 | 2) => (1, channels - 1, (0..channels).collect()),
-            _ => {
-                let table = header.get(19..21 + usize::from(channels));
-                let Some([streams, coupled, mapping @ ..]) = table else {
-                    return Err(OpusHeaderError::CutOff);
-                };
-                (*streams, *coupled, mapping.to_vec())
-            }
+        let (streams, coupled, mapping) = if family == 0 && channels <= 2 {
+            (1, channels.saturating_sub(1), (0..channels).collect())
+        } else {
+            let table = header.get(19..21 + usize::from(channels));
+            let Some([streams, coupled, mapping @ ..]) = table else {
+                return Err(OpusHeaderError::CutOff);
+            };
+            (*streams, *coupled, mapping.to_vec())
         };
         let bad = OpusHeaderError::Mapping { channels, streams };
         let decoded = u16::from(streams) + u16::from(coupled);
@@ -120,10 +119,14 @@ impl Opus {
             };
             let samples = self.streams[stream].samples[source..].iter().step_by(width);
             let into = out[channel.min(frames)..].iter_mut().step_by(self.mapping.len());
-            into.zip(samples.take(frames)).for_each(|(to, from)| *to = *from);
+            for (to, from) in into.zip(samples.take(frames)) {
+                *to = *from;
+            }
         }
         if let Some(gain) = self.gain {
-            out.iter_mut().for_each(|x| *x *= gain);
+            for x in out {
+                *x *= gain;
+            }
         }
         Ok(frames)
     }

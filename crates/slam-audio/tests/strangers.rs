@@ -79,7 +79,7 @@ fn a_xing_frame_trims_its_own_stream_and_nothing_else() {
     assert_eq!(clean(&one).len(), length);
     // Two in one file, with a tag between them or without, and one without a Xing frame behind.
     assert_eq!(clean(&one.repeat(2)).len(), 2 * length);
-    let tagged = [one.as_slice(), &[b'T', b'A', b'G'], &[0; 125], &id3(&[0xFF; 999]), &one];
+    let tagged = [one.as_slice(), b"TAG", &[0; 125], &id3(&[0xFF; 999]), &one];
     assert_eq!(clean(&tagged.concat()).len(), 2 * length);
     let more = decoded(&[one.clone(), mp3(1, 5)].concat());
     assert_eq!(more.samples.len(), length + 5 * 1152);
@@ -160,10 +160,10 @@ fn an_edit_list_drops_what_encoders_put_before_and_behind() {
 
 #[test]
 fn an_empty_data_chunk_is_no_text_to_be_heard() {
-    let list = chunk(b"LIST", b"INFOISFT\x0e\0\0\0Lavf58.76.100\0");
+    let list = chunk("LIST", b"INFOISFT\x0e\0\0\0Lavf58.76.100\0");
     let fmt = format(1, 16_000, 2, 16, &[]);
-    for behind in [vec![], vec![list.clone()], vec![list.clone(), chunk(b"id3 ", &[1; 7])]] {
-        let chunks = [vec![fmt.clone(), chunk(b"data", &[])], behind].concat();
+    for behind in [vec![], vec![list.clone()], vec![list.clone(), chunk("id3 ", &[1; 7])]] {
+        let chunks = [vec![fmt.clone(), chunk("data", &[])], behind].concat();
         let result = decode_bytes(&riff(&chunks));
         assert!(matches!(result, Err(AudioError::Empty(None))), "{result:?}");
     }
@@ -180,8 +180,8 @@ fn several_recordings_in_a_wav_file_are_all_heard_or_named() {
     let both = [wav(16_000, &first), wav(16_000, &second)].concat();
     assert_eq!(clean(&both), expected);
     let data: Vec<u8> = second.iter().flat_map(|s| s.to_le_bytes()).collect();
-    let list = chunk(b"LIST", &[b'x'; 33]);
-    let chunks = [wav(16_000, &first), list.clone(), chunk(b"data", &data), list].concat();
+    let list = chunk("LIST", &[b'x'; 33]);
+    let chunks = [wav(16_000, &first), list.clone(), chunk("data", &data), list].concat();
     assert_eq!(clean(&chunks), expected);
     let rates = decoded(&[wav(16_000, &first), wav(8_000, &second)].concat());
     assert_eq!((rates.warnings.total(), rates.samples), (1, floats(&first)));
@@ -239,11 +239,11 @@ fn a_chunk_without_its_pad_byte_hides_nothing() {
     let samples = ramp(100);
     let data: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     let fmt = format(1, 16_000, 2, 16, &[]);
-    for id in [b"LIST", b"bext", b"zzzz"] {
+    for id in ["LIST", "bext", "zzzz"] {
         let padded = chunk(id, b"odd");
         let bare = padded[..11].to_vec();
         for odd in [padded, bare] {
-            let chunks = [odd.clone(), fmt.clone(), odd, chunk(b"data", &data)];
+            let chunks = [odd.clone(), fmt.clone(), odd, chunk("data", &data)];
             assert_eq!(clean(&riff(&chunks)), floats(&samples));
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Frames<R> {
     /// Whether `at` is where a frame ends, or the file begins.
     in_step: bool,
     /// Frames since the last [`Found::Stream`], and how many it counted.
-    frames: u64,
+    taken: u64,
     counted: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl<R: Read> Frames<R> {
             at: 0,
             last: None,
             in_step: true,
-            frames: 0,
+            taken: 0,
             counted: None,
         }
     }
@@ -92,14 +92,14 @@ impl<R: Read> Frames<R> {
         self.in_step = true;
         self.last = Some(header);
         if let Some(info) = Info::read(&frame, &header) {
-            self.frames = 0;
+            self.taken = 0;
             self.counted = info.frames;
             return Found::Stream(kept(&info, header.samples()));
         }
-        if self.counted == Some(self.frames) {
+        if self.counted == Some(self.taken) {
             warnings.add(Warning::MoreFrames);
         }
-        self.frames += 1;
+        self.taken += 1;
         Found::Frame(header, frame)
     }
 

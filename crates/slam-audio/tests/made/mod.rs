@@ -44,8 +44,8 @@ pub(crate) fn xing(frames: u32, delay: u32, padding: u32) -> Vec<u8> {
 }
 
 /// A RIFF chunk, with its pad byte.
-pub(crate) fn chunk(id: &[u8; 4], body: &[u8]) -> Vec<u8> {
-    let mut out = [id.as_slice(), &(body.len() as u32).to_le_bytes(), body].concat();
+pub(crate) fn chunk(id: &str, body: &[u8]) -> Vec<u8> {
+    let mut out = [id.as_bytes(), &(body.len() as u32).to_le_bytes(), body].concat();
     out.resize(out.len().next_multiple_of(2), 0);
     out
 }
@@ -63,27 +63,27 @@ pub(crate) fn format(tag: u16, rate_hz: u32, block: u16, bits: u16, more: &[u8])
     body.extend((rate_hz * u32::from(block)).to_le_bytes());
     body.extend([block.to_le_bytes(), bits.to_le_bytes()].concat());
     body.extend(more);
-    chunk(b"fmt ", &body)
+    chunk("fmt ", &body)
 }
 
 /// A WAV file of 16-bit samples.
 pub(crate) fn wav(rate_hz: u32, samples: &[i16]) -> Vec<u8> {
     let data: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-    riff(&[format(1, rate_hz, 2, 16, &[]), chunk(b"data", &data)])
+    riff(&[format(1, rate_hz, 2, 16, &[]), chunk("data", &data)])
 }
 
 /// A WAV file of floating-point samples.
 pub(crate) fn float_wav(samples: &[f32]) -> Vec<u8> {
     let data: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-    riff(&[format(3, 16_000, 4, 32, &[]), chunk(b"data", &data)])
+    riff(&[format(3, 16_000, 4, 32, &[]), chunk("data", &data)])
 }
 
 /// A WAV file of IMA ADPCM whose blocks of 65 samples each are level.
 pub(crate) fn ima_adpcm(levels: &[i16]) -> Vec<u8> {
     let block = |level: &i16| [level.to_le_bytes().as_slice(), &[0; 34]].concat();
     let data = levels.iter().flat_map(block).collect::<Vec<u8>>();
-    let fact = chunk(b"fact", &(65 * levels.len() as u32).to_le_bytes());
-    riff(&[format(0x11, 16_000, 36, 4, &[2, 0, 65, 0]), fact, chunk(b"data", &data)])
+    let fact = chunk("fact", &(65 * levels.len() as u32).to_le_bytes());
+    riff(&[format(0x11, 16_000, 36, 4, &[2, 0, 65, 0]), fact, chunk("data", &data)])
 }
 
 /// The packets of an Ogg file of one stream, its two headers first.
@@ -152,9 +152,9 @@ pub(crate) fn surround() -> Vec<u8> {
 }
 
 /// An MP4 box.
-fn mp4_box(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+fn mp4_box(kind: &str, parts: &[&[u8]]) -> Vec<u8> {
     let body = parts.concat();
-    [&(body.len() as u32 + 8).to_be_bytes(), kind.as_slice(), &body].concat()
+    [&(body.len() as u32 + 8).to_be_bytes(), kind.as_bytes(), &body].concat()
 }
 
 fn words(words: &[u32]) -> Vec<u8> {
@@ -174,10 +174,10 @@ pub(crate) fn alac(samples: &[i16], edits: &[(u32, i32)]) -> Vec<u8> {
         words(&[0, 0, 16_000]),
     ]
     .concat();
-    let cookie = mp4_box(b"alac", &[&cookie]);
+    let cookie = mp4_box("alac", &[&cookie]);
     let entry =
         [&[0; 6], [0, 1].as_slice(), &[0; 8], &[0, 1, 0, 16], &[0; 4], &words(&[16_000 << 16])];
-    let entry = mp4_box(b"alac", &[&entry.concat(), &cookie]);
+    let entry = mp4_box("alac", &[&entry.concat(), &cookie]);
     let (whole, rest) = (samples.len() / ALAC_FRAMES, samples.len() % ALAC_FRAMES);
     let mut times = vec![0, 1, whole as u32, ALAC_FRAMES as u32];
     if rest > 0 {
@@ -185,34 +185,34 @@ pub(crate) fn alac(samples: &[i16], edits: &[(u32, i32)]) -> Vec<u8> {
         times.extend([1, rest as u32]);
     }
     let sizes: Vec<u32> = packets.iter().map(|packet| packet.len() as u32).collect();
-    let ftyp = mp4_box(b"ftyp", &[b"M4A \0\0\0\0M4A "]);
-    let mdat = mp4_box(b"mdat", &[&packets.concat()]);
+    let ftyp = mp4_box("ftyp", &[b"M4A \0\0\0\0M4A "]);
+    let mdat = mp4_box("mdat", &[&packets.concat()]);
     let table = mp4_box(
-        b"stbl",
+        "stbl",
         &[
-            &mp4_box(b"stsd", &[&words(&[0, 1]), &entry]),
-            &mp4_box(b"stts", &[&words(&times)]),
-            &mp4_box(b"stsc", &[&words(&[0, 1, 1, packets.len() as u32, 1])]),
-            &mp4_box(b"stsz", &[&words(&[0, 0, packets.len() as u32]), &words(&sizes)]),
-            &mp4_box(b"stco", &[&words(&[0, 1, ftyp.len() as u32 + 8])]),
+            &mp4_box("stsd", &[&words(&[0, 1]), &entry]),
+            &mp4_box("stts", &[&words(&times)]),
+            &mp4_box("stsc", &[&words(&[0, 1, 1, packets.len() as u32, 1])]),
+            &mp4_box("stsz", &[&words(&[0, 0, packets.len() as u32]), &words(&sizes)]),
+            &mp4_box("stco", &[&words(&[0, 1, ftyp.len() as u32 + 8])]),
         ],
     );
-    let smhd = mp4_box(b"smhd", &[&[0; 8]]);
-    let dref = mp4_box(b"dref", &[&words(&[0, 1]), &mp4_box(b"url ", &[&[0, 0, 0, 1]])]);
-    let minf = mp4_box(b"minf", &[&smhd, &mp4_box(b"dinf", &[&dref]), &table]);
+    let smhd = mp4_box("smhd", &[&[0; 8]]);
+    let dref = mp4_box("dref", &[&words(&[0, 1]), &mp4_box("url ", &[&[0, 0, 0, 1]])]);
+    let minf = mp4_box("minf", &[&smhd, &mp4_box("dinf", &[&dref]), &table]);
     let length = samples.len() as u32;
-    let mdhd = mp4_box(b"mdhd", &[&words(&[0, 0, 0, 16_000, length, 0x55C4_0000])]);
-    let hdlr = mp4_box(b"hdlr", &[&words(&[0, 0]), b"soun", &[0; 13]]);
-    let media = mp4_box(b"mdia", &[&mdhd, &hdlr, &minf]);
+    let mdhd = mp4_box("mdhd", &[&words(&[0, 0, 0, 16_000, length, 0x55C4_0000])]);
+    let hdlr = mp4_box("hdlr", &[&words(&[0, 0]), b"soun", &[0; 13]]);
+    let media = mp4_box("mdia", &[&mdhd, &hdlr, &minf]);
     let list: Vec<u8> = edits
         .iter()
         .flat_map(|&(duration, media_time)| words(&[duration, media_time as u32, 0x1_0000]))
         .collect();
-    let elst = mp4_box(b"elst", &[&words(&[0, edits.len() as u32]), &list]);
-    let edits = if edits.is_empty() { Vec::new() } else { mp4_box(b"edts", &[&elst]) };
-    let tkhd = mp4_box(b"tkhd", &[&words(&[7, 0, 0, 1, 0, length]), &[0; 60]]);
-    let mvhd = mp4_box(b"mvhd", &[&words(&[0, 0, 0, 1000, length / 16]), &[0; 80]]);
-    let moov = mp4_box(b"moov", &[&mvhd, &mp4_box(b"trak", &[&tkhd, &edits, &media])]);
+    let elst = mp4_box("elst", &[&words(&[0, edits.len() as u32]), &list]);
+    let edits = if edits.is_empty() { Vec::new() } else { mp4_box("edts", &[&elst]) };
+    let tkhd = mp4_box("tkhd", &[&words(&[7, 0, 0, 1, 0, length]), &[0; 60]]);
+    let mvhd = mp4_box("mvhd", &[&words(&[0, 0, 0, 1000, length / 16]), &[0; 80]]);
+    let moov = mp4_box("moov", &[&mvhd, &mp4_box("trak", &[&tkhd, &edits, &media])]);
     [ftyp, mdat, moov].concat()
 }
 
@@ -227,7 +227,9 @@ fn alac_packet(samples: &[i16]) -> Vec<u8> {
     put(0, 12);
     put(0b1001, 4);
     put(samples.len() as u32, 32);
-    samples.iter().for_each(|&sample| put(u32::from(sample as u16), 16));
+    for &sample in samples {
+        put(u32::from(sample as u16), 16);
+    }
     put(7, 3);
     bits.chunks(8)
         .map(|bits| {
