@@ -9,6 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 const FLAC: [&[u8]; 2] = [b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"];
 /// Bytes read at a time.
 const BLOCK: u64 = 1 << 16;
+/// Bytes compared at a time.
+const STRETCH: usize = 1 << 12;
 /// No MP4 file has more boxes outside of others.
 const MAX_BOXES: u32 = 10_000;
 
@@ -45,13 +47,8 @@ fn second_flac(reader: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
     let mut bytes = Vec::new();
     loop {
         let got = reader.by_ref().take(BLOCK).read_to_end(&mut bytes)?;
-        let mut at = 0;
-        while let Some(found) = bytes[at..].iter().position(|&byte| byte == b'f') {
-            at += found;
-            if FLAC.iter().any(|flac| bytes[at..].starts_with(flac)) {
-                return Ok(Some(first + at as u64));
-            }
-            at += 1;
+        if let Some(at) = flac_in(&bytes) {
+            return Ok(Some(first + at as u64));
         }
         if got == 0 {
             return Ok(None);
@@ -60,6 +57,21 @@ fn second_flac(reader: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
         bytes.drain(..done);
         first += done as u64;
     }
+}
+
+/// Where a FLAC file begins in these bytes.
+fn flac_in(bytes: &[u8]) -> Option<usize> {
+    (0..bytes.len()).step_by(STRETCH).find_map(|start| {
+        let end = bytes.len().min(start + STRETCH + FLAC[0].len() - 1);
+        let stretch = &bytes[start..end];
+        // Two of the letters in a row are rare, and all pairs are compared at once.
+        let pairs = stretch.iter().zip(&stretch[1..]);
+        if !pairs.fold(false, |found, (&a, &b)| found | ((a == b'f') & (b == b'L'))) {
+            return None;
+        }
+        let is_flac = |window: &[u8]| FLAC.contains(&window);
+        stretch.windows(FLAC[0].len()).position(is_flac).map(|at| start + at)
+    })
 }
 
 fn second_mp4(reader: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
@@ -87,4 +99,25 @@ fn second_mp4(reader: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
         at = at.saturating_add(length);
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn a_second_flac_file_is_found_wherever_it_begins() {
+        for at in [8, 4095, 4096, 65_530, 65_537, 140_000] {
+            for marker in FLAC {
+                let mut bytes = vec![b'f'; at];
+                bytes[..8].copy_from_slice(FLAC[0]);
+                bytes.extend_from_slice(marker);
+                assert_eq!(begins(&mut Cursor::new(&bytes)).unwrap(), Some(at as u64));
+                bytes.pop();
+                assert_eq!(begins(&mut Cursor::new(&bytes)).unwrap(), None);
+            }
+        }
+    }
 }

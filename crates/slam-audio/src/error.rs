@@ -8,6 +8,7 @@ use crate::warning::Counted;
 
 /// A file that is not usable audio.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AudioError {
     /// It cannot be read.
     #[error("failed to read: {0}")]
@@ -37,6 +38,7 @@ pub enum AudioError {
 
 /// Why a file of a known format has no track that can be decoded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrackError {
     /// There is none.
     #[error("the file has none")]
@@ -63,6 +65,7 @@ pub enum TrackError {
 
 /// What is wrong with an identification header of Opus (RFC 7845, 5.1).
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpusHeaderError {
     /// Too short for its channel mapping.
     #[error("is cut off")]
@@ -79,6 +82,7 @@ pub enum OpusHeaderError {
 
 /// What is wrong with a WAV header.
 #[derive(Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WavError {
     /// The file ends within it.
     #[error("is cut off")]
@@ -104,6 +108,7 @@ pub enum WavError {
 
 /// What is wrong with a SPHERE header.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SphereError {
     /// No length in its second line.
     #[error("does not say its length")]

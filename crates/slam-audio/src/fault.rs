@@ -4,6 +4,7 @@ use std::io;
 
 /// What a demultiplexer or a decoder says of a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// Bytes that the format does not allow.
     #[error("malformed stream: {0}")]

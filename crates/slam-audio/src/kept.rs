@@ -29,7 +29,9 @@ impl Kept {
             if start < stop {
                 let from = (start - first) as usize * channels..(stop - first) as usize * channels;
                 let length = from.len();
-                interleaved.copy_within(from, kept);
+                if from.start > kept {
+                    interleaved.copy_within(from, kept);
+                }
                 kept += length;
             }
         }

@@ -6,6 +6,7 @@ use crate::fault::{Fault, Part};
 
 /// Something that is wrong with a file although it can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Warning {
     /// The last sample lacks some of its bytes, or some of its channels.
     #[error("the file ends within a sample frame")]
