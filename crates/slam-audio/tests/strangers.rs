@@ -4,8 +4,8 @@
 mod made;
 
 use made::{
-    alac, chunk, codec_file, fixture, float_wav, format, id3, ima_adpcm, mp3, ogg_opus, packets,
-    riff, surround, wav, xing,
+    alac, alac_noted, chunk, codec_file, fixture, float_wav, format, id3, ima_adpcm, mp3, ogg_opus,
+    packets, riff, surround, wav, xing,
 };
 use slam_audio::{Audio, AudioError, Warning, WavError, decode_bytes, decode_file, flac};
 
@@ -154,6 +154,7 @@ fn an_edit_list_drops_what_encoders_put_before_and_behind() {
     assert_eq!(clean(&alac(&samples, &[(10, -1), (60, 64)])), all[64..]);
     let two = [&all[..16 + 16], &all[500..516 + 16]].concat();
     assert_eq!(clean(&alac(&samples, &[(1, 0), (1, 500)])), two);
+    assert_eq!(clean(&alac_noted(&samples, 64, 900)), all[64..964], "as iTunes tells it");
     let back = decoded(&alac(&samples, &[(10, 500), (10, 0)]));
     assert_eq!((warnings(&back), back.samples), (vec![Warning::EditList], all));
 }

@@ -167,6 +167,26 @@ pub(crate) const ALAC_FRAMES: usize = 64;
 /// An M4A file at 16 kHz of ALAC packets without compression, with an edit list of these entries (duration in
 /// milliseconds, and media time in samples), if any.
 pub(crate) fn alac(samples: &[i16], edits: &[(u32, i32)]) -> Vec<u8> {
+    alac_with(samples, edits, &[])
+}
+
+/// [`alac`] with iTunes' note of how many samples are before the sound, and how many are sound.
+pub(crate) fn alac_noted(samples: &[i16], before: u32, sound: u32) -> Vec<u8> {
+    let text = format!(" 00000000 {before:08X} 00000000 {sound:016X} 00000000 00000000");
+    let note = mp4_box(
+        "----",
+        &[
+            &mp4_box("mean", &[&[0; 4], b"com.apple.iTunes"]),
+            &mp4_box("name", &[&[0; 4], b"iTunSMPB"]),
+            &mp4_box("data", &[&words(&[1, 0]), text.as_bytes()]),
+        ],
+    );
+    let hdlr = mp4_box("hdlr", &[&words(&[0, 0]), b"mdirappl", &[0; 9]]);
+    let meta = mp4_box("meta", &[&[0; 4], &hdlr, &mp4_box("ilst", &[&note])]);
+    alac_with(samples, &[], &mp4_box("udta", &[&meta]))
+}
+
+fn alac_with(samples: &[i16], edits: &[(u32, i32)], more: &[u8]) -> Vec<u8> {
     let packets: Vec<Vec<u8>> = samples.chunks(ALAC_FRAMES).map(alac_packet).collect();
     let cookie = [
         words(&[0, ALAC_FRAMES as u32]),
@@ -212,7 +232,7 @@ pub(crate) fn alac(samples: &[i16], edits: &[(u32, i32)]) -> Vec<u8> {
     let edits = if edits.is_empty() { Vec::new() } else { mp4_box("edts", &[&elst]) };
     let tkhd = mp4_box("tkhd", &[&words(&[7, 0, 0, 1, 0, length]), &[0; 60]]);
     let mvhd = mp4_box("mvhd", &[&words(&[0, 0, 0, 1000, length / 16]), &[0; 80]]);
-    let moov = mp4_box("moov", &[&mvhd, &mp4_box("trak", &[&tkhd, &edits, &media])]);
+    let moov = mp4_box("moov", &[&mvhd, &mp4_box("trak", &[&tkhd, &edits, &media]), more]);
     [ftyp, mdat, moov].concat()
 }
 
