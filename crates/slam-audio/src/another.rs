@@ -66,7 +66,8 @@ fn flac_in(bytes: &[u8]) -> Option<usize> {
         let stretch = &bytes[start..end];
         // Two of the letters in a row are rare, and all pairs are compared at once.
         let pairs = stretch.iter().zip(&stretch[1..]);
-        if !pairs.fold(false, |found, (&a, &b)| found | ((a == b'f') & (b == b'L'))) {
+        let pair = |(&a, &b): (&u8, &u8)| u8::from(a == b'f') & u8::from(b == b'L');
+        if pairs.fold(0, |found, both| found | pair(both)) == 0 {
             return None;
         }
         let is_flac = |window: &[u8]| FLAC.contains(&window);

@@ -33,6 +33,8 @@ use crate::warning::{Warning, Warnings};
 
 /// No recording has more channels.
 const MAX_CHANNELS: usize = 256;
+/// How symphonia's messages about files of no known format begin.
+const PROBE: &str = "core (probe)";
 /// Packets in a row that may be damaged before the rest is given up.
 const MAX_DAMAGED: u32 = 1000;
 
@@ -120,6 +122,10 @@ impl Compressed {
         .map_err(TrackError::Crash)?
         .map_err(|e| match e {
             Error::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => e.into(),
+            // Its container is known.
+            Error::Unsupported(what) if !what.starts_with(PROBE) => {
+                TrackError::Codec(Fault::Unsupported(what)).into()
+            }
             e => AudioError::Format(e.into()),
         })?;
         match format.format_info().format {

@@ -251,8 +251,15 @@ fn a_chunk_without_its_pad_byte_hides_nothing() {
 }
 
 #[test]
-fn adpcm_in_wav_is_decoded() {
+fn adpcm_in_wav_is_decoded_and_what_is_not_is_named() {
     let levels = [100, -3000, 12_000];
     let expected: Vec<f32> = floats(&levels).into_iter().flat_map(|x| [x; 65]).collect();
     assert_eq!(clean(&ima_adpcm(&levels)), expected);
+    // GSM 06.10.
+    let gsm = riff(&[format(0x31, 8_000, 65, 0, &[2, 0, 64, 1]), chunk("data", &[0; 650])]);
+    let error = decode_bytes(&gsm).unwrap_err();
+    assert!(matches!(error, AudioError::Track(_)), "{error:?}");
+    assert!(error.to_string().contains("convert"), "{error}");
+    let error = decode_bytes(b"<html>404 Not Found</html>").unwrap_err();
+    assert!(matches!(error, AudioError::Format(_)), "{error:?}");
 }
