@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use earshot::{DefaultPredictor, Detector};
 
-use crate::RATE_HZ;
+use crate::speech::RATE_HZ;
 
 /// Samples of a frame of voice activity: 16 ms.
 const FRAME: usize = 256;

@@ -1,13 +1,15 @@
 //! Decoding of any audio file into mono samples, by content and not by name, block by block.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek};
-use std::path::Path;
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
+use crate::another;
 use crate::compressed::Compressed;
-use crate::pcm::{Opened, Pcm};
-use crate::resample::ResampleError;
-use crate::{sphere, wav};
+use crate::error::AudioError;
+use crate::tag::{Stretch, Untagged};
+use crate::uncompressed::{self, Known, Uncompressed};
+use crate::warning::{Warning, Warnings};
 
 /// Decoded speech.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,117 +19,103 @@ pub struct Audio {
     /// Their rate in Hz.
     pub rate_hz: u32,
     /// What was wrong with the file although most of it could be read, in the order met.
-    pub warnings: Vec<String>,
+    pub warnings: Warnings,
 }
 
-/// A file that is not usable audio.
-#[derive(Debug, thiserror::Error)]
-pub enum AudioError {
-    /// It cannot be read.
-    #[error("failed to read: {0}")]
-    Io(#[from] io::Error),
-    /// No known format.
-    #[error(
-        "not an audio file of a known format (WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, AAC, M4A, NIST SPHERE): {0}"
-    )]
-    Format(String),
-    /// A known format without a track that can be decoded.
-    #[error("no audio track that can be decoded: {0}")]
-    Track(String),
-    /// A track whose sound could not be decoded at all.
-    #[error("no sample could be decoded{}", .0.as_ref().map_or(String::new(), |w| format!(": {w}")))]
-    Empty(Option<String>),
-    /// Its rate is no recording's.
-    #[error(transparent)]
-    Resample(#[from] ResampleError),
-}
-
-/// What was wrong with a file that could be read, each kind once with its count: memory is bounded however
-/// broken the file is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Warnings(Vec<(String, u64)>);
-
-impl Warnings {
-    /// Kinds that are told apart.
-    const KINDS: usize = 8;
-
-    pub(crate) fn add(&mut self, what: &str) {
-        let full = self.0.len() >= Self::KINDS;
-        let known = self.0.iter().position(|(text, _)| text == what);
-        match known.or(full.then_some(Self::KINDS - 1)) {
-            Some(i) => self.0[i].1 += 1,
-            None => self.0.push((what.to_owned(), 1)),
-        }
-    }
-
-    /// Whether nothing was wrong.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// One sentence a kind, with its count where it occurred more than once.
-    pub fn messages(&self) -> Vec<String> {
-        let message = |(text, count): &(String, u64)| match count {
-            1 => text.clone(),
-            n => format!("{text} ({n} times)"),
-        };
-        self.0.iter().map(message).collect()
-    }
-}
-
-/// Floating-point files may go beyond full scale, 1, and some hold 16-bit integers; beyond that, filters would
-/// overflow.
-const LOUDEST: f32 = 65_536.0;
-
-/// Appends interleaved samples as mono ones, the mean of their channels; what is no number becomes silence.
-pub(crate) fn mix(
-    interleaved: &[f32],
-    channels: usize,
-    warnings: &mut Warnings,
-    out: &mut Vec<f32>,
-) {
-    let first = out.len();
-    match channels {
-        1 => out.extend_from_slice(interleaved),
-        // In f64, so that the mean of 16-bit samples is the exact one, rounded once.
-        2 => {
-            let pairs = interleaved.as_chunks().0.iter();
-            out.extend(pairs.map(|&[a, b]| f64::midpoint(f64::from(a), f64::from(b)) as f32));
-        }
-        n => {
-            let mean = |frame: &[f32]| frame.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
-            out.extend(interleaved.chunks_exact(n.max(1)).map(|frame| mean(frame) as f32));
-        }
-    }
-    let mixed = &mut out[first..];
-    let is_sound = |x: &f32| x.abs() <= LOUDEST;
-    if !mixed.iter().all(is_sound) {
-        warnings.add("samples that are no numbers, or absurdly large, taken as silence");
-        mixed.iter_mut().filter(|x| !is_sound(x)).for_each(|x| *x = 0.0);
-    }
-}
+/// So many recordings in one file are read, each with a reader of its own.
+const MAX_RECORDINGS: u32 = 1000;
 
 /// A recording that is being decoded: mono samples, one block after the other.
 ///
-/// Memory is that of a few blocks, whatever the file's length and whatever its header claims.
+/// Memory is that of a few blocks, whatever the file's length and whatever its header claims. Where a file holds
+/// several recordings of one rate, they follow each other.
 pub struct Decoder {
     inner: Inner,
+    /// The file's next recording, with a reader of its own.
+    next: Option<Part>,
+    recordings: u32,
     warnings: Warnings,
     any: bool,
     ended: bool,
 }
 
 enum Inner {
-    File(Pcm<BufReader<File>>),
-    Memory(Pcm<Cursor<Vec<u8>>>),
+    File(Uncompressed<Untagged<BufReader<File>>>),
+    Memory(Uncompressed<Untagged<Cursor<Vec<u8>>>>),
     Compressed(Box<Compressed>),
 }
 
-/// Reads the header of what may hold uncompressed samples.
-fn uncompressed<R: Read + Seek>(reader: R) -> Result<Opened<R>, AudioError> {
-    match wav::open(reader)? {
-        Opened::Other(reader) => sphere::open(reader),
-        opened @ Opened::Pcm(_) => Ok(opened),
+/// A part of a file that begins with a recording.
+enum Part {
+    File { path: PathBuf, start: u64 },
+    Memory(Vec<u8>),
+}
+
+/// Reads the header of what may hold uncompressed samples, with tags in front or without.
+fn uncompressed<R: Read + Seek>(reader: R, start: u64) -> Result<Known<Untagged<R>>, AudioError> {
+    match uncompressed::open(Untagged::from(reader, start))? {
+        Known::Other(mut reader) => {
+            if reader.skip_tags()? {
+                uncompressed::open(reader)
+            } else {
+                Ok(Known::Other(reader))
+            }
+        }
+        known @ Known::Uncompressed(_) => Ok(known),
+    }
+}
+
+impl Part {
+    /// Opens the recording that it begins with; what is behind it that this one's reader would not read.
+    fn open(self, warnings: &mut Warnings) -> Result<(Inner, Option<Self>), AudioError> {
+        match self {
+            Self::File { path, start } => {
+                let mut file = BufReader::with_capacity(1 << 16, File::open(&path)?);
+                if start > 0 {
+                    file.seek(SeekFrom::Start(start))?;
+                }
+                let mut reader = match uncompressed(file, start)? {
+                    Known::Uncompressed(file) => return Ok((Inner::File(file), None)),
+                    Known::Other(reader) => reader,
+                };
+                let length = another::begins(&mut reader)?;
+                let start = reader.start();
+                let file = Stretch::new(reader.into_inner().into_inner(), start, length)?;
+                let inner = Inner::Compressed(Box::new(Compressed::open(file, warnings)?));
+                Ok((inner, length.map(|length| Self::File { path, start: start + length })))
+            }
+            Self::Memory(bytes) => {
+                let mut reader = match uncompressed(Cursor::new(bytes), 0)? {
+                    Known::Uncompressed(memory) => return Ok((Inner::Memory(memory), None)),
+                    Known::Other(reader) => reader,
+                };
+                let length = another::begins(&mut reader)?;
+                let start = reader.start();
+                let mut bytes = reader.into_inner().into_inner();
+                let behind = length.map(|length| bytes.split_off((start + length) as usize));
+                let memory = Stretch::new(Cursor::new(bytes), start, None)?;
+                let inner = Inner::Compressed(Box::new(Compressed::open(memory, warnings)?));
+                Ok((inner, behind.map(Self::Memory)))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn rate_hz(&self) -> u32 {
+        match self {
+            Self::File(file) => file.rate_hz(),
+            Self::Memory(memory) => memory.rate_hz(),
+            Self::Compressed(compressed) => compressed.rate_hz,
+        }
+    }
+
+    fn read(&mut self, warnings: &mut Warnings, out: &mut Vec<f32>) -> Result<bool, AudioError> {
+        match self {
+            Self::File(file) => file.read(warnings, out),
+            Self::Memory(memory) => memory.read(warnings, out),
+            Self::Compressed(compressed) => Ok(compressed.read(warnings, out)),
+        }
     }
 }
 
@@ -137,12 +125,7 @@ impl Decoder {
     /// # Errors
     /// If it cannot be opened, is no audio of a known format, or has no track that can be decoded.
     pub fn open(path: &Path) -> Result<Self, AudioError> {
-        Ok(Self::of(match uncompressed(BufReader::with_capacity(1 << 16, File::open(path)?))? {
-            Opened::Pcm(pcm) => Inner::File(pcm),
-            Opened::Other(reader) => {
-                Inner::Compressed(Box::new(Compressed::open(Box::new(reader.into_inner()))?))
-            }
-        }))
+        Self::of(Part::File { path: path.to_owned(), start: 0 })
     }
 
     /// Opens a file held in memory.
@@ -150,25 +133,18 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::open`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, AudioError> {
-        Ok(Self::of(match uncompressed(Cursor::new(bytes))? {
-            Opened::Pcm(pcm) => Inner::Memory(pcm),
-            Opened::Other(reader) => {
-                Inner::Compressed(Box::new(Compressed::open(Box::new(reader))?))
-            }
-        }))
+        Self::of(Part::Memory(bytes))
     }
 
-    fn of(inner: Inner) -> Self {
-        Self { inner, warnings: Warnings::default(), any: false, ended: false }
+    fn of(part: Part) -> Result<Self, AudioError> {
+        let mut warnings = Warnings::default();
+        let (inner, next) = part.open(&mut warnings)?;
+        Ok(Self { inner, next, recordings: 1, warnings, any: false, ended: false })
     }
 
     /// The sampling rate in Hz, as the file states it.
     pub fn rate_hz(&self) -> u32 {
-        match &self.inner {
-            Inner::File(pcm) => pcm.rate_hz(),
-            Inner::Memory(pcm) => pcm.rate_hz(),
-            Inner::Compressed(c) => c.rate_hz,
-        }
+        self.inner.rate_hz()
     }
 
     /// Appends the next block of mono samples to `out`; `false` when there are no more.
@@ -180,18 +156,40 @@ impl Decoder {
             return Ok(false);
         }
         let before = out.len();
-        let warnings = &mut self.warnings;
-        let more = match &mut self.inner {
-            Inner::File(pcm) => pcm.read(warnings, out)?,
-            Inner::Memory(pcm) => pcm.read(warnings, out)?,
-            Inner::Compressed(c) => c.read(warnings, out),
-        };
+        let mut more = self.inner.read(&mut self.warnings, out)?;
+        if !more && let Some(part) = self.next.take() {
+            more = self.go_on(part);
+        }
         self.any |= out.len() > before;
         self.ended = !more;
         if self.ended && !self.any {
-            return Err(AudioError::Empty(self.warnings.messages().into_iter().next()));
+            return Err(AudioError::Empty(self.warnings.first().cloned()));
         }
         Ok(more)
+    }
+
+    /// Goes on with the file's next recording, if it can be read and has the same rate.
+    fn go_on(&mut self, part: Part) -> bool {
+        self.recordings += 1;
+        if self.recordings > MAX_RECORDINGS {
+            self.warnings.add(Warning::AnotherRecording);
+            return false;
+        }
+        match part.open(&mut self.warnings) {
+            Ok((inner, next)) if inner.rate_hz() == self.rate_hz() => {
+                self.inner = inner;
+                self.next = next;
+                true
+            }
+            Ok((inner, _)) => {
+                self.warnings.add(Warning::RateChanges { rate_hz: inner.rate_hz() });
+                false
+            }
+            Err(_) => {
+                self.warnings.add(Warning::AnotherRecording);
+                false
+            }
+        }
     }
 
     /// What was wrong so far.
@@ -206,7 +204,7 @@ impl Decoder {
     pub fn read_all(mut self) -> Result<Audio, AudioError> {
         let mut samples = Vec::new();
         while self.read(&mut samples)? {}
-        Ok(Audio { samples, rate_hz: self.rate_hz(), warnings: self.warnings.messages() })
+        Ok(Audio { samples, rate_hz: self.rate_hz(), warnings: self.warnings })
     }
 }
 

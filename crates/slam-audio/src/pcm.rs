@@ -2,7 +2,9 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::decode::{AudioError, Warnings, mix};
+use crate::error::AudioError;
+use crate::mix::mix;
+use crate::warning::{Warning, Warnings};
 
 /// Sample frames of a block.
 const BLOCK: usize = 8192;
@@ -35,6 +37,15 @@ impl Encoding {
     }
 }
 
+/// What full scale is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scale {
+    /// As the encoding has it.
+    Usual,
+    /// Floating-point samples that are 16-bit integers by their range.
+    Integers,
+}
+
 /// What a header says of the samples behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Format {
@@ -42,6 +53,7 @@ pub(crate) struct Format {
     /// 1 to [`MAX_CHANNELS`].
     pub(crate) channels: u16,
     pub(crate) encoding: Encoding,
+    pub(crate) scale: Scale,
     /// Bytes of sound; `None` where the header does not say.
     pub(crate) bytes: Option<u64>,
 }
@@ -50,6 +62,8 @@ pub(crate) struct Format {
 pub(crate) struct Pcm<R> {
     reader: R,
     format: Format,
+    /// What is left of its bytes.
+    left: Option<u64>,
     bytes: Vec<u8>,
     samples: Vec<f32>,
 }
@@ -60,6 +74,17 @@ pub(crate) enum Opened<R> {
     Pcm(Pcm<R>),
     /// Another file, or an encoding that is left to others (ADPCM); the reader is at its start again.
     Other(R),
+}
+
+/// What is behind the last sample.
+pub(crate) enum Following {
+    Nothing,
+    /// Bytes that belong to no recording.
+    Bytes,
+    /// Another recording, or more of this one; the reader stands at its first sample.
+    Recording(Format),
+    /// Another recording that cannot be read.
+    Unreadable,
 }
 
 /// The first bytes of a file, if it has as many and they are those of a form; else the reader is at its start
@@ -83,7 +108,18 @@ pub(crate) fn head<const N: usize>(
 impl<R: Read> Pcm<R> {
     /// A reader that stands at the first sample.
     pub(crate) fn new(reader: R, format: Format) -> Self {
-        Self { reader, format, bytes: Vec::new(), samples: Vec::new() }
+        Self { reader, left: format.bytes, format, bytes: Vec::new(), samples: Vec::new() }
+    }
+
+    /// What is behind the samples, and how they were stored.
+    pub(crate) fn behind(&mut self) -> (&mut R, Format) {
+        (&mut self.reader, self.format)
+    }
+
+    /// Goes on with other samples of the same rate, at whose first one the reader stands.
+    pub(crate) fn go_on(&mut self, format: Format) {
+        self.left = format.bytes;
+        self.format = format;
     }
 
     /// The sampling rate in Hz.
@@ -97,34 +133,38 @@ impl<R: Read> Pcm<R> {
         warnings: &mut Warnings,
         out: &mut Vec<f32>,
     ) -> Result<bool, AudioError> {
-        let Format { channels, encoding, .. } = self.format;
+        let Format { channels, encoding, scale, .. } = self.format;
         let channels = usize::from(channels);
         let frame = encoding.bytes() * channels;
         let block = (BLOCK * frame) as u64;
-        let wanted = self.format.bytes.map_or(block, |left| left.min(block));
+        let wanted = self.left.map_or(block, |left| left.min(block));
         self.bytes.clear();
         (&mut self.reader).take(wanted).read_to_end(&mut self.bytes)?;
         let got = self.bytes.len() as u64;
         let over = self.bytes.len() % frame;
         if over > 0 {
-            warnings.add("the file ends within a sample frame");
+            warnings.add(Warning::CutFrame);
         }
-        if let Some(left) = &mut self.format.bytes {
+        if let Some(left) = &mut self.left {
             *left -= got;
             if got < wanted {
-                warnings.add("the file ends before the length in its header");
+                warnings.add(Warning::CutOff);
                 *left = 0;
             }
         }
         self.samples.clear();
         let whole = &self.bytes[..self.bytes.len() - over];
         convert(encoding, whole, &mut self.samples);
+        if scale == Scale::Integers && !self.samples.is_empty() {
+            warnings.add_once(Warning::IntegerRange);
+            self.samples.iter_mut().for_each(|x| *x /= 32_768.0);
+        }
         mix(&self.samples, channels, warnings, out);
-        Ok(got == wanted && self.format.bytes != Some(0))
+        Ok(got == wanted && self.left != Some(0))
     }
 }
 
-fn convert(encoding: Encoding, bytes: &[u8], out: &mut Vec<f32>) {
+pub(crate) fn convert(encoding: Encoding, bytes: &[u8], out: &mut Vec<f32>) {
     const I32: f32 = 1.0 / 2_147_483_648.0;
     match encoding {
         Encoding::U8 => out.extend(bytes.iter().map(|&b| (f32::from(b) - 128.0) / 128.0)),

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 
 use crate::cut::{Activity, Cutter, Piece};
-use crate::decode::{AudioError, Decoder, Warnings};
+use crate::decode::Decoder;
+use crate::error::AudioError;
 use crate::resample::Resampler;
+use crate::warning::Warnings;
 
 /// Decodes, resamples and cuts in one pass: the pieces of a recording, in order.
 ///

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 
-use crate::RATE_HZ;
+use crate::speech::RATE_HZ;
 
 /// About as many input frames go into one transform; the transition band narrows as it grows (70 Hz at
 /// 44.1 kHz), the time hardly.
@@ -17,10 +17,29 @@ const WINDOW: WindowFunction = WindowFunction::BlackmanHarris2;
 
 /// Audio whose rate cannot be changed to 16 kHz.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to resample from {from_hz} Hz to {RATE_HZ} Hz: {message}")]
-pub struct ResampleError {
-    from_hz: u32,
-    message: String,
+pub enum ResampleError {
+    /// A rate outside 1 kHz to 1 MHz.
+    #[error(
+        "failed to resample from {from_hz} Hz to {RATE_HZ} Hz: no recording has this rate; is the header broken?"
+    )]
+    Rate {
+        /// The rate in Hz.
+        from_hz: u32,
+    },
+    /// What the filter itself reports.
+    #[error("failed to resample from {from_hz} Hz to {RATE_HZ} Hz")]
+    Filter {
+        /// The rate in Hz.
+        from_hz: u32,
+        /// What it says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ResampleError {
+    fn filter<E: std::error::Error + Send + Sync + 'static>(from_hz: u32) -> impl Fn(E) -> Self {
+        move |source| Self::Filter { from_hz, source: Box::new(source) }
+    }
 }
 
 /// Changes the rate of a mono stream to 16 kHz, block by block, with an FFT filter (rubato's `Fft`).
@@ -46,11 +65,10 @@ impl Resampler {
     /// # Errors
     /// If the rate is outside 1 kHz to 1 MHz, which no recording has.
     pub fn new(from_hz: u32) -> Result<Self, ResampleError> {
-        let fail = |message: String| ResampleError { from_hz, message };
         if !(1_000..=1_000_000).contains(&from_hz) {
-            return Err(fail("no recording has this rate; is the header broken?".into()));
+            return Err(ResampleError::Rate { from_hz });
         }
-        let fft = if from_hz == RATE_HZ { None } else { Some(kept_or_new(from_hz).map_err(fail)?) };
+        let fft = if from_hz == RATE_HZ { None } else { Some(kept_or_new(from_hz)?) };
         let (delay, output) =
             fft.as_ref().map_or((0, 0), |fft| (fft.output_delay(), fft.output_frames_next()));
         Ok(Self {
@@ -116,13 +134,14 @@ impl Resampler {
     }
 
     fn transform(&mut self, block: &[f32], out: &mut Vec<f32>) -> Result<(), ResampleError> {
-        let fail = |message: String| ResampleError { from_hz: self.from_hz, message };
         let Some(fft) = &mut self.fft else { return Ok(()) };
         let length = self.block.len();
-        let input = SequentialSlice::new(block, 1, block.len()).map_err(|e| fail(e.to_string()))?;
+        let input = SequentialSlice::new(block, 1, block.len())
+            .map_err(ResampleError::filter(self.from_hz))?;
         let mut output = SequentialSlice::new_mut(&mut self.block, 1, length)
-            .map_err(|e| fail(e.to_string()))?;
-        fft.process_into_buffer(&input, &mut output, None).map_err(|e| fail(e.to_string()))?;
+            .map_err(ResampleError::filter(self.from_hz))?;
+        fft.process_into_buffer(&input, &mut output, None)
+            .map_err(ResampleError::filter(self.from_hz))?;
         let skip = self.delay.min(length);
         self.delay -= skip;
         self.given += (length - skip) as u64;
@@ -135,7 +154,7 @@ thread_local! {
     static FILTERS: RefCell<Vec<(u32, Fft<f32>)>> = const { RefCell::new(Vec::new()) };
 }
 
-fn kept_or_new(from_hz: u32) -> Result<Fft<f32>, String> {
+fn kept_or_new(from_hz: u32) -> Result<Fft<f32>, ResampleError> {
     let kept = FILTERS.with_borrow_mut(|filters| {
         let at = filters.iter().position(|(hz, _)| *hz == from_hz)?;
         Some(filters.remove(at).1)
@@ -157,14 +176,15 @@ impl Drop for Resampler {
     }
 }
 
-fn filter(from_hz: u32) -> Result<Fft<f32>, String> {
+fn filter(from_hz: u32) -> Result<Fft<f32>, ResampleError> {
     let step = from_hz / gcd(from_hz, RATE_HZ);
     // A power of two is fast to transform; and as it is even, half a transform is a whole number of samples
     // at both rates, so that the delay can be taken out exactly.
     let steps = CHUNK.div_ceil(step as usize).next_power_of_two().max(2);
     let size = steps * step as usize;
     let (from, to) = (from_hz as usize, RATE_HZ as usize);
-    Fft::new_custom(from, to, size, 1, 1, WINDOW, FixedSync::Both).map_err(|e| e.to_string())
+    Fft::new_custom(from, to, size, 1, 1, WINDOW, FixedSync::Both)
+        .map_err(ResampleError::filter(from_hz))
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

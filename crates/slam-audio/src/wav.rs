@@ -5,73 +5,125 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::decode::AudioError;
-use crate::pcm::{self, Encoding, Format, MAX_CHANNELS, Opened, Pcm};
+use crate::chunk::{self, Chunk};
+use crate::error::{AudioError, WavError};
+use crate::float_range;
+use crate::pcm::{self, Encoding, Following, Format, MAX_CHANNELS, Opened, Pcm, Scale};
 
 /// The longest format chunk that means anything to us.
 const MAX_FORMAT: u64 = 40;
+/// Behind the sound so many bytes are looked at.
+const LOOKED_AT: u64 = 1 << 16;
+
+fn is_riff(id: &[u8]) -> bool {
+    matches!(id, b"RIFF" | b"RF64" | b"BW64")
+}
 
 /// Reads the header of what may be a WAV file.
 pub(crate) fn open<R: Read + Seek>(mut reader: R) -> Result<Opened<R>, AudioError> {
-    let is_wav = |head: &[u8; 12]| {
-        matches!(&head[..4], b"RIFF" | b"RF64" | b"BW64") && &head[8..] == b"WAVE"
-    };
+    let is_wav = |head: &[u8; 12]| is_riff(&head[..4]) && &head[8..] == b"WAVE";
     if pcm::head(&mut reader, is_wav)?.is_none() {
         return Ok(Opened::Other(reader));
     }
-    let damaged = |e: io::Error| match e.kind() {
-        io::ErrorKind::UnexpectedEof => AudioError::Track("the WAV header is cut off".into()),
-        _ => AudioError::Io(e),
-    };
+    if let Some(format) = header(&mut reader)? {
+        return Ok(Opened::Pcm(Pcm::new(reader, format)));
+    }
+    reader.seek(SeekFrom::Start(0))?;
+    Ok(Opened::Other(reader))
+}
+
+/// Reads the chunks from behind `WAVE` to the first sample; `None` of an encoding that is left to others.
+fn header<R: Read + Seek>(reader: &mut R) -> Result<Option<Format>, AudioError> {
     let (mut format, mut long_length) = (None, None);
+    let (mut length_before, mut is_empty) = (0, false);
     loop {
-        let mut chunk = [0; 8];
-        reader.read_exact(&mut chunk).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                AudioError::Track("the WAV file has no chunk with sound".into())
-            }
-            _ => AudioError::Io(e),
-        })?;
-        let length = u32_at(&chunk, 4);
-        let padded = u64::from(length) + u64::from(length & 1);
-        match &chunk[..4] {
+        let Some(Chunk { id, length }) = chunk::next(reader, length_before)? else {
+            return Err(if is_empty { AudioError::Empty(None) } else { WavError::NoSound.into() });
+        };
+        length_before = length;
+        match &id {
             b"fmt " => {
-                let mut body = Vec::new();
                 let known = u64::from(length).min(MAX_FORMAT);
-                (&mut reader).take(known).read_to_end(&mut body)?;
-                if (body.len() as u64) < known || known < 16 {
-                    return Err(AudioError::Track("the WAV header is cut off".into()));
+                let body = body(reader, known)?;
+                if known < 16 {
+                    return Err(WavError::CutOff.into());
                 }
                 format = Some(body);
-                reader.seek_relative((padded - known) as i64)?;
+                reader.seek_relative((u64::from(length) - known) as i64)?;
             }
             b"ds64" if length >= 16 => {
-                let mut body = [0; 16];
-                reader.read_exact(&mut body).map_err(damaged)?;
+                let body = body(reader, 16)?;
                 long_length =
                     Some(u64::from(u32_at(&body, 8)) | u64::from(u32_at(&body, 12)) << 32);
-                reader.seek_relative((padded - 16) as i64)?;
+                reader.seek_relative(i64::from(length) - 16)?;
             }
             b"data" => {
-                let Some(format) = format else {
-                    return Err(AudioError::Track("the WAV file does not say its format".into()));
-                };
-                let left = match (length, long_length) {
+                let Some(format) = &format else { return Err(WavError::NoFormat.into()) };
+                if length == 0 && long_length.is_none() && chunk::only_chunks_follow(reader)? {
+                    is_empty = true;
+                    continue;
+                }
+                let bytes = match (length, long_length) {
                     (u32::MAX, Some(long)) => Some(long),
                     // What a program writes that cannot go back to fill it in.
                     (0 | u32::MAX, _) => None,
                     _ => Some(u64::from(length)),
                 };
-                let Some((rate_hz, channels, encoding)) = parse_format(&format)? else {
-                    reader.seek(SeekFrom::Start(0))?;
-                    return Ok(Opened::Other(reader));
+                let Some((rate_hz, channels, encoding)) = parse_format(format)? else {
+                    return Ok(None);
                 };
-                let format = Format { rate_hz, channels, encoding, bytes: left };
-                return Ok(Opened::Pcm(Pcm::new(reader, format)));
+                let scale = Scale::Usual;
+                let mut format = Format { rate_hz, channels, encoding, scale, bytes };
+                format.scale = float_range::scale(reader, &format)?;
+                return Ok(Some(format));
             }
-            _ => reader.seek_relative(padded as i64)?,
+            _ => reader.seek_relative(i64::from(length))?,
         }
     }
+}
+
+/// What follows the sound of a `data` chunk.
+pub(crate) fn following<R: Read + Seek>(
+    reader: &mut R,
+    format: Format,
+    data_length: u64,
+) -> Result<Following, AudioError> {
+    let mut length_before = (data_length & 1) as u32;
+    while let Some(Chunk { id, length }) = chunk::next(reader, length_before)? {
+        length_before = length;
+        if is_riff(&id) {
+            let mut form = [0; 4];
+            let is_wav = match reader.read_exact(&mut form) {
+                Ok(()) => &form == b"WAVE",
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => false,
+                Err(e) => return Err(e.into()),
+            };
+            return match if is_wav { header(reader) } else { Ok(None) } {
+                Ok(Some(format)) => Ok(Following::Recording(format)),
+                Err(AudioError::Io(e)) => Err(e.into()),
+                Err(AudioError::Empty(_)) => Ok(Following::Nothing),
+                Ok(None) | Err(_) => Ok(Following::Unreadable),
+            };
+        }
+        if &id == b"data" {
+            return Ok(Following::Recording(Format { bytes: Some(u64::from(length)), ..format }));
+        }
+        if !chunk::is_id(&id) {
+            let mut rest = Vec::new();
+            reader.by_ref().take(LOOKED_AT).read_to_end(&mut rest)?;
+            let zeros = id.iter().chain(&length.to_le_bytes()).chain(&rest).all(|&byte| byte == 0);
+            return Ok(if zeros { Following::Nothing } else { Following::Bytes });
+        }
+        io::copy(&mut reader.by_ref().take(u64::from(length)), &mut io::sink())?;
+    }
+    Ok(Following::Nothing)
+}
+
+/// The first bytes of a chunk.
+fn body(reader: &mut impl Read, length: u64) -> Result<Vec<u8>, AudioError> {
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body)?;
+    if (body.len() as u64) < length { Err(WavError::CutOff.into()) } else { Ok(body) }
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -101,7 +153,7 @@ fn parse_format(body: &[u8]) -> Result<Option<(u32, u16, Encoding)>, AudioError>
         _ => return Ok(None),
     };
     if channels == 0 || channels > MAX_CHANNELS {
-        return Err(AudioError::Track(format!("a WAV file of {channels} channels")));
+        return Err(WavError::Channels(channels).into());
     }
     Ok(Some((rate_hz, channels, encoding)))
 }

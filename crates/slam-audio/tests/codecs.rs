@@ -42,7 +42,9 @@ fn aac_is_ffmpegs() {
             theirs.samples.len()
         );
         assert_eq!(ours.rate_hz, rate_hz, "{name}");
-        assert_eq!(ours.samples.len(), theirs.samples.len(), "{name}");
+        // FFmpeg's decoder knows no edit lists: those of the two M4A files end the sound within the last packet.
+        let behind = if rate_hz == 44_100 { 36_864 - 36_304 } else { 0 };
+        assert_eq!(ours.samples.len() + behind, theirs.samples.len(), "{name}");
         // 75–89 dB in nearly all frames; in one of short windows the two decoders are 40 dB apart.
         assert!(snr > 45.0, "{name}: {snr:.1} dB");
     }

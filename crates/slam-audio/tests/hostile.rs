@@ -3,6 +3,8 @@
 //! One test in a file of its own: it measures what the whole process allocates.
 #![allow(clippy::unwrap_used, missing_docs, unsafe_code)]
 
+mod made;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
 use std::fs;
@@ -67,7 +69,19 @@ fn files() -> Vec<Vec<u8>> {
         .filter(|path| path.extension().is_some_and(|e| e != "safetensors"))
         .collect();
     paths.sort();
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+    let samples: Vec<i16> = (0..3000).map(|i| (i % 100) * 50).collect();
+    let floats: Vec<f32> = samples.iter().map(|&s| f32::from(s)).collect();
+    let mut list: Vec<_> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    list.extend([
+        [made::id3(&[0; 200]), made::xing(20, 576, 900), made::mp3(9, 20)].concat().repeat(2),
+        made::alac(&samples, &[(50, 100), (50, 1000)]).repeat(2),
+        made::ima_adpcm(&[100; 30]),
+        made::wav(16_000, &samples).repeat(2),
+        made::float_wav(&floats),
+        flac::encode(&samples, 16_000).repeat(3),
+        made::surround(),
+    ]);
+    list
 }
 
 /// Takes a file as ingest does; how much memory it took at most.

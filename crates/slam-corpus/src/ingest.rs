@@ -1,7 +1,8 @@
-//! The stage `ingest`: it makes one corpus shard from one unit of work.
+//! The ingest stage: one corpus shard of one unit of work.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use slam_audio::RATE_HZ;
 use slam_dataset::schema::Utterance;
@@ -17,33 +18,33 @@ use crate::source::{
 
 pub use crate::render::RowError;
 
-/// Progress is reported every this many items.
+/// Progress is told every so many items.
 const STEP: f64 = 32.0;
 
-/// The reasons why a shard could not be ingested.
+/// A shard that could not be ingested.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The stage does not understand its parameters.
+    /// Parameters that this stage does not understand.
     #[error(transparent)]
     Work(#[from] WorkError),
     /// The shard could not be written.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// The files do not match what the source reads.
+    /// The files are not what the source reads.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The speech program itself failed, not only one text.
+    /// The speech program failed, not a single text.
     #[error(transparent)]
     Speech(SpeechError),
-    /// The numbers of file names and inputs differ.
+    /// Names and inputs do not match.
     #[error("the unit has {files} file names and {inputs} inputs; plan it again")]
     Files {
-        /// The number of names.
+        /// How many names.
         files: usize,
-        /// The number of inputs.
+        /// How many inputs.
         inputs: usize,
     },
-    /// The stage was asked to stop.
+    /// Asked to stop.
     #[error("interrupted")]
     Interrupted,
 }
@@ -51,8 +52,8 @@ pub enum IngestError {
 /// Makes one corpus shard.
 ///
 /// # Errors
-/// Fails if the parameters are not understood, the shard cannot be written, or the speech program does not
-/// run. A single file or text that fails goes to quarantine.
+/// If the parameters are not understood, the shard cannot be written, or the speech program does not run.
+/// A single file or text that fails is quarantined.
 pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, IngestError> {
     let params: IngestParams = unit.params()?;
     if params.files.len() != unit.inputs.len() {
@@ -76,7 +77,10 @@ pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
         None => usize::MAX,
     };
     let mut done = 0.0;
-    let work = |item, results: &Results<_>| render(item, speaker.as_ref(), max_samples, results);
+    let warned = AtomicU64::new(0);
+    let work = |item, results: &Results<_>| {
+        warned.fetch_add(render(item, speaker.as_ref(), max_samples, results), Ordering::Relaxed);
+    };
     in_order::run(rayon::current_num_threads(), items.stream, work, |result| {
         if let Some(row) = result {
             return Ok(shard.add(row?)?);
@@ -87,39 +91,40 @@ pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
         }
         if context.cancelled() { Err(IngestError::Interrupted) } else { Ok(()) }
     })?;
-    shard.finish()
+    shard.finish(warned.into_inner())
 }
 
-/// A row, or an input for the quarantine, or an error that ends the shard.
+/// A row, or what goes to quarantine, or what ends the shard.
 type Rendered = Result<Result<Utterance, Refused>, IngestError>;
 
-/// Sends an item's rows, or the input that goes to quarantine instead. A recording that fails part-way
-/// sends both.
+/// Gives an item's rows, or what goes to quarantine in their place. A recording that fails in its midst has both.
+/// How often the decoder warned of what it could read.
 fn render(
     item: Result<Item, Refused>,
     speaker: Option<&Speaker>,
     max_samples: usize,
     results: &Results<Rendered>,
-) {
+) -> u64 {
     let item = match item {
         Ok(item) => item,
         Err(refused) => {
             results.push(Ok(Err(refused)));
-            return;
+            return 0;
         }
     };
     let (id, origin) = (item.id.clone(), item.origin.clone());
     let mut emit = |row| results.push(Ok(Ok(row)));
     let result = match render::render(item, speaker, max_samples, &mut emit) {
-        Ok(()) => return,
-        // The program itself does not work, so no row would.
+        Ok(warned) => return warned,
+        // The program itself does not work: no row would.
         Err(RowError::Speech(e)) if e.concerns_all() => Err(IngestError::Speech(e)),
         Err(e) => Ok(Err(Refused { id, origin, error: with_causes(&e) })),
     };
     results.push(result);
+    0
 }
 
-/// A shard that is being written.
+/// A shard being written.
 struct Shard {
     writer: ShardWriter<Utterance>,
     outcome: Outcome,
@@ -141,11 +146,12 @@ impl Shard {
         }
     }
 
-    fn finish(self) -> Result<Outcome, IngestError> {
+    fn finish(self, warned: u64) -> Result<Outcome, IngestError> {
         let mut outcome = self.outcome;
         outcome.rows = self.writer.finish()?;
         let seconds = self.samples as f64 / f64::from(RATE_HZ);
         outcome.totals.insert("audio_seconds".to_owned(), seconds);
+        outcome.totals.insert("decoder_warnings".to_owned(), warned as f64);
         Ok(outcome)
     }
 }

@@ -1,62 +1,75 @@
-//! Turns the items of a source into rows of a corpus: decodes, resamples, cuts and encodes them.
+//! Items of a source as rows of a corpus: decoded, resampled, cut, encoded.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use slam_audio::{AudioError, Decoder, Pieces, RATE_HZ, ResampleError, flac};
+use slam_audio::{AudioError, Decoder, Pieces, RATE_HZ, ResampleError, Warnings, flac};
 use slam_dataset::schema::{Utterance, Word};
 
 use crate::source::{Item, Sound, Speaker, SpeechError};
 
-/// A file up to this size is read whole. It is decoded from memory, or passes through unchanged.
+/// A file up to this size is read at once: it is decoded from memory, or passes through as it is.
 const SMALL_FILE: u64 = 4 << 20;
 
-/// The reasons why one utterance could not be made. The utterance goes to quarantine.
+/// A shorter sound than this, one frame of 20 ms, has no unit.
+const MIN_SAMPLES: usize = RATE_HZ as usize / 50;
+
+/// One utterance that could not be had; it goes to quarantine.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// The file cannot be read.
     #[error("failed to read: {0}")]
     Io(#[from] io::Error),
-    /// It is not usable audio.
+    /// It is no usable audio.
     #[error(transparent)]
     Audio(#[from] AudioError),
-    /// Its sample rate is not that of a recording.
+    /// Its rate is no recording's.
     #[error(transparent)]
     Resample(#[from] ResampleError),
     /// The text cannot be spoken.
     #[error(transparent)]
     Speech(#[from] SpeechError),
-    /// The recording does not have the requested part.
+    /// A part of a recording that it does not have.
     #[error("the recording has {seconds:.3} s; it has no part from {start} s to {}", .end.map_or("its end".to_owned(), |e| format!("{e} s")))]
     Span {
         /// The recording's length.
         seconds: f64,
-        /// The start of the part.
+        /// Where the part begins.
         start: f64,
-        /// The end of the part.
+        /// Where it ends.
         end: Option<f64>,
     },
-    /// A source has a text and no speech engine.
+    /// A text in a source that has nothing that speaks.
     #[error("the source has texts and no engine")]
     NoEngine,
-    /// It is longer than a row can record.
+    /// Too short to have a unit.
+    #[error(
+        "{0} samples at 16 kHz are shorter than one frame of 20 ms ({MIN_SAMPLES} samples); join it with others, or \
+         leave it out"
+    )]
+    TooShort(usize),
+    /// Cut by voice activity, and nothing is left.
+    #[error("no speech in {0:.1} s; if there is some, raise max_seconds so that it is not cut")]
+    NoSpeech(f64),
+    /// Longer than a row can say.
     #[error("{0} samples are more than an utterance may have (74 hours); cut the file")]
     TooLong(usize),
 }
 
-/// Sends the rows of an item to `emit`, until `emit` returns `false`.
+/// Gives the rows of an item to `emit`, until it wants no more.
 ///
-/// A recording of at most `max_samples` becomes one row. A 16 kHz mono 16-bit FLAC file passes through byte
-/// for byte if it is complete. A longer recording is cut by voice activity: the id of each piece is the
-/// item's id, `@` and the first sample of the piece. Words belong to the piece in which they begin. A text
-/// without times is in no piece.
+/// A recording of at most `max_samples` is one row; a 16 kHz mono 16-bit FLAC file that is whole passes through
+/// byte for byte. A longer recording is cut by voice activity: its rows' ids are the item's with `@` and the
+/// piece's first sample. Words go with the piece that they begin in; a text without times is in no piece.
+///
+/// Gives how often the decoder warned of the file.
 pub(crate) fn render(
     item: Item,
     speaker: Option<&Speaker>,
     max_samples: usize,
     emit: &mut dyn FnMut(Utterance) -> bool,
-) -> Result<(), RowError> {
+) -> Result<u64, RowError> {
     let Item { id, origin, split, speaker: voice, text, words, sound, activity, span } = item;
     let path = file_name(if matches!(sound, Sound::File(_)) { &origin } else { &id });
     let row = Utterance { id, path, split, speaker: voice, text, words, ..Utterance::default() };
@@ -71,7 +84,7 @@ pub(crate) fn render(
         Sound::Bytes(bytes) => bytes,
         Sound::Text { text, voice } => {
             let bytes = speaker.ok_or(RowError::NoEngine)?.speak(&text, &voice)?;
-            // A synthesised text is one utterance. Cutting it would split words that belong together.
+            // A voice says it in one go; who cut it would cut what belongs together.
             return whole(&bytes, row, &origin, None, emit);
         }
     };
@@ -82,14 +95,14 @@ pub(crate) fn render(
         && samples <= max_samples as u64
         && flac::is_whole(&bytes)
     {
-        let num_samples = samples as u32;
+        let num_samples = row_samples(samples as usize)?;
         emit(Utterance { flac: bytes, num_samples, source_rate_hz: RATE_HZ, ..row });
-        return Ok(());
+        return Ok(0);
     }
     pieces(Decoder::from_bytes(bytes)?, row, &origin, max_samples, &activity, emit)
 }
 
-/// Returns the content of a file, if the file is small.
+/// The content of a file that is small.
 fn small_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
@@ -101,7 +114,7 @@ fn small_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= SMALL_FILE).then_some(bytes))
 }
 
-/// Cuts a decoded stream into one row or several pieces.
+/// A recording in a stream, as one row or as pieces.
 fn pieces(
     decoder: Decoder,
     row: Utterance,
@@ -109,31 +122,47 @@ fn pieces(
     max_samples: usize,
     activity: &slam_audio::Activity,
     emit: &mut dyn FnMut(Utterance) -> bool,
-) -> Result<(), RowError> {
+) -> Result<u64, RowError> {
     let source_rate_hz = decoder.rate_hz();
     let mut pieces = Pieces::new(decoder, max_samples, activity)?;
     let mut next = pieces.next().transpose()?;
+    if next.is_none() {
+        return Err(RowError::NoSpeech(pieces.num_samples() as f64 / f64::from(RATE_HZ)));
+    }
     let mut cut = false;
     while let Some(piece) = next {
         next = pieces.next().transpose()?;
         cut |= next.is_some() || piece.samples.len() as u64 != pieces.num_samples();
-        let num_samples = piece.samples.len();
-        let mut piece_row = if cut { part(&row, piece.start, num_samples) } else { row.clone() };
+        let length = piece.samples.len();
+        let num_samples = row_samples(length)?;
+        let mut piece_row = if cut { part(&row, piece.start, length) } else { row.clone() };
         piece_row.flac = flac::encode(&slam_audio::to_pcm16(&piece.samples), RATE_HZ);
-        piece_row.num_samples =
-            u32::try_from(num_samples).map_err(|_| RowError::TooLong(num_samples))?;
+        piece_row.num_samples = num_samples;
         piece_row.source_rate_hz = source_rate_hz;
         if !emit(piece_row) {
-            return Ok(());
+            break;
         }
     }
-    for warning in pieces.warnings().messages() {
-        tracing::warn!(file = origin, "{warning}");
-    }
-    Ok(())
+    Ok(told(pieces.warnings(), origin))
 }
 
-/// Returns the metadata of a piece of a recording.
+/// A row's number of samples, if a row may have as many.
+fn row_samples(samples: usize) -> Result<u32, RowError> {
+    if samples < MIN_SAMPLES {
+        return Err(RowError::TooShort(samples));
+    }
+    u32::try_from(samples).map_err(|_| RowError::TooLong(samples))
+}
+
+/// Logs a file's warnings; how many they are.
+fn told(warnings: &Warnings, origin: &str) -> u64 {
+    for warning in warnings {
+        tracing::warn!(file = origin, "{warning}");
+    }
+    warnings.total()
+}
+
+/// What is known of a piece of a recording.
 fn part(row: &Utterance, start: u64, num_samples: usize) -> Utterance {
     let rate = f64::from(RATE_HZ);
     let from = start as f64 / rate;
@@ -160,32 +189,30 @@ fn part(row: &Utterance, start: u64, num_samples: usize) -> Utterance {
     }
 }
 
-/// Encodes a sound that is never cut, or a part of a recording, as one row.
+/// A sound that is never cut, or a part of a recording, as one row.
 fn whole(
     bytes: &[u8],
     row: Utterance,
     origin: &str,
     span: Option<(f64, Option<f64>)>,
     emit: &mut dyn FnMut(Utterance) -> bool,
-) -> Result<(), RowError> {
+) -> Result<u64, RowError> {
     let audio = slam_audio::decode_bytes(bytes)?;
-    for warning in &audio.warnings {
-        tracing::warn!(file = origin, "{warning}");
-    }
+    let warned = told(&audio.warnings, origin);
     let source_rate_hz = audio.rate_hz;
     let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
     let samples = part_of(&samples, span)?;
-    let num_samples = u32::try_from(samples.len()).map_err(|_| RowError::TooLong(samples.len()))?;
+    let num_samples = row_samples(samples.len())?;
     let flac = flac::encode(&slam_audio::to_pcm16(samples), RATE_HZ);
     emit(Utterance { flac, num_samples, source_rate_hz, ..row });
-    Ok(())
+    Ok(warned)
 }
 
-/// Returns the samples of a part of a recording.
+/// The samples of a part of a recording.
 fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], RowError> {
     let Some((start, end)) = span else { return Ok(samples) };
     let at = |seconds: f64| (seconds * f64::from(RATE_HZ)).round().max(0.0) as usize;
-    // Manifests round times. An end just after the last sample means the last sample.
+    // Manifests round times: an end just behind the last sample is the last sample.
     let last = end.map_or(samples.len(), |end| at(end).min(samples.len()));
     let seconds = samples.len() as f64 / f64::from(RATE_HZ);
     match samples.get(at(start)..last) {
@@ -194,7 +221,7 @@ fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], 
     }
 }
 
-/// Returns the name that players show, made from the name of the row's file or from its id.
+/// The name that players see: that of the file a row comes from, or of its id.
 fn file_name(name: &str) -> String {
     let file = name.rsplit('/').next().unwrap_or(name);
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
@@ -206,19 +233,57 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn rows(bytes: Vec<u8>, max_seconds: usize, words: Option<Vec<Word>>) -> Vec<Utterance> {
+    fn try_rows(
+        bytes: Vec<u8>,
+        max_seconds: usize,
+        words: Option<Vec<Word>>,
+    ) -> (Vec<Utterance>, Result<u64, RowError>) {
         let mut item = Item::new("b/x.flac", "b/x.flac", "train", Sound::Bytes(bytes));
         item.words = words;
         let mut out = Vec::new();
-        render(item, None, max_seconds * RATE_HZ as usize, &mut |row| {
+        let result = render(item, None, max_seconds * RATE_HZ as usize, &mut |row| {
             out.push(row);
             true
-        })
-        .unwrap();
-        out
+        });
+        (out, result)
     }
 
-    /// Makes seconds of noise (1) and of silence (0).
+    fn rows(bytes: Vec<u8>, max_seconds: usize, words: Option<Vec<Word>>) -> Vec<Utterance> {
+        let (rows, result) = try_rows(bytes, max_seconds, words);
+        result.unwrap();
+        rows
+    }
+
+    #[test]
+    fn a_sound_shorter_than_a_frame_is_refused_whatever_holds_it() {
+        for rate_hz in [RATE_HZ, 8_000] {
+            let shortest = (rate_hz / 50) as usize;
+            for (n, fits) in [(1, false), (100, false), (shortest - 1, false), (shortest, true)] {
+                let flac = flac::encode(&recording(&[1])[..n], rate_hz);
+                let (rows, result) = try_rows(flac, 30, None);
+                assert_eq!(rows.len(), usize::from(fits), "{n} samples at {rate_hz} Hz");
+                let message = result.err().map(|e| e.to_string()).unwrap_or_default();
+                assert_eq!(message.contains("20 ms"), !fits, "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_recording_without_speech_is_refused_and_a_short_one_is_a_row() {
+        let silence = flac::encode(&recording(&[0; 40]), RATE_HZ);
+        let (none, result) = try_rows(silence.clone(), 30, None);
+        assert!(none.is_empty() && matches!(result, Err(RowError::NoSpeech(_))), "{result:?}");
+        assert_eq!(rows(silence, 60, None).len(), 1);
+    }
+
+    #[test]
+    fn what_the_decoder_warns_of_is_counted() {
+        let flac = flac::encode(&recording(&[1, 1]), RATE_HZ);
+        assert_eq!(try_rows(flac.clone(), 30, None).1.unwrap(), 0);
+        assert!(try_rows(flac[..flac.len() / 2].to_vec(), 30, None).1.unwrap() > 0);
+    }
+
+    /// Seconds of noise (1) and of silence (0).
     fn recording(seconds: &[u8]) -> Vec<i16> {
         let mut state = 1_u32;
         let mut noise = || {

@@ -22,7 +22,7 @@ impl Stage {
 }
 
 /// Decode, resample, cut or synthesise: sources to corpus shards.
-pub const INGEST: Stage = Stage { name: "ingest", version: 4, format: 1, extension: "parquet" };
+pub const INGEST: Stage = Stage { name: "ingest", version: 5, format: 1, extension: "parquet" };
 /// Fit centroids on corpus shards.
 pub const FIT_KMEANS: Stage =
     Stage { name: "fit-kmeans", version: 2, format: 1, extension: "safetensors" };

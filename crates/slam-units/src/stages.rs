@@ -5,17 +5,16 @@ use std::path::Path;
 use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::Deserialize;
-use slam_audio::AudioError;
 use slam_dataset::schema::{UnitSequence, Utterance};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
 use slam_dataset::work::{Input, Progress, Quarantined, WorkError, with_causes};
 use slam_dataset::{Context, Outcome, WorkUnit, stage};
 use slam_nn::device::{DeviceError, DeviceSpec};
 
-use crate::features::{FeatureConfig, FeatureError, of_all};
+use crate::features::{FeatureConfig, of_all};
 use crate::kmeans::{KMeans, KMeansConfig, KMeansError, Thinned};
 use crate::prefetch;
-use crate::tokeniser::{Checkpoint, Tokeniser, TokeniserError};
+use crate::tokeniser::{Checkpoint, Tokeniser};
 
 /// Rows read before they are handled in parallel: fills the cores.
 const BATCH: usize = 64;
@@ -36,13 +35,7 @@ pub enum UnitsError {
     KMeans(#[from] KMeansError),
     /// A tokeniser whose parts do not fit.
     #[error("tokeniser: {0}")]
-    Tokeniser(#[from] TokeniserError),
-    /// Features that cannot be made.
-    #[error("tokeniser: {0}")]
-    Features(#[from] FeatureError),
-    /// A device that cannot be opened.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
+    Tokeniser(String),
     /// A unit of work without its inputs.
     #[error("the unit has {found} inputs, expected {expected}; plan it again")]
     Inputs {
@@ -80,8 +73,10 @@ where
 }
 
 /// The device of a unit of work.
-fn device(context: &Context<'_>) -> Result<Device, DeviceError> {
-    context.device.parse::<DeviceSpec>()?.open()
+fn device(context: &Context<'_>) -> Result<Device, UnitsError> {
+    let spec: DeviceSpec =
+        context.device.parse().map_err(|e: DeviceError| UnitsError::Tokeniser(e.to_string()))?;
+    spec.open().map_err(|e| UnitsError::Tokeniser(e.to_string()))
 }
 
 /// The feature extractor's weights among the inputs: the folder that holds `config.json`.
@@ -91,26 +86,14 @@ fn checkpoint(inputs: &[Input], context: &Context<'_>) -> Option<Checkpoint> {
     Some(Checkpoint { folder, keys: inputs.iter().map(|i| i.key.clone()).collect() })
 }
 
-/// Why a corpus row has no samples.
-#[derive(Debug, thiserror::Error)]
-enum RowError {
-    #[error(transparent)]
-    Audio(#[from] AudioError),
-    #[error("{found} Hz in a corpus of {expected} Hz", expected = slam_audio::RATE_HZ)]
-    Rate { found: u32 },
-    /// What the decoder had to repair; a corpus holds what its stage wrote, which is whole.
-    #[error("{warning}")]
-    Repaired { warning: String },
-}
-
-/// Samples of a corpus row.
-fn samples(row: &Utterance) -> Result<Vec<f32>, RowError> {
-    let audio = slam_audio::decode_bytes(&row.flac)?;
+/// Samples of a corpus row, or why there are none.
+fn samples(row: &Utterance) -> Result<Vec<f32>, String> {
+    let audio = slam_audio::decode_bytes(&row.flac).map_err(|e| with_causes(&e))?;
     if audio.rate_hz != slam_audio::RATE_HZ {
-        return Err(RowError::Rate { found: audio.rate_hz });
+        return Err(format!("{} Hz in a corpus of {} Hz", audio.rate_hz, slam_audio::RATE_HZ));
     }
-    match audio.warnings.into_iter().next() {
-        Some(warning) => Err(RowError::Repaired { warning }),
+    match audio.warnings.first() {
+        Some(warning) => Err(warning.to_string()),
         None => Ok(audio.samples),
     }
 }
@@ -119,7 +102,7 @@ fn samples(row: &Utterance) -> Result<Vec<f32>, RowError> {
 struct Batch {
     rows: Vec<Utterance>,
     /// Samples of each row, or why there are none.
-    audio: Vec<Result<Vec<f32>, RowError>>,
+    audio: Vec<Result<Vec<f32>, String>>,
     /// Rows of the shard that have been read, and all.
     read: u64,
     total: u64,
@@ -174,8 +157,10 @@ pub fn fit_kmeans(
     let weights: Vec<Input> = unit.inputs.iter().filter(|i| !is_shard(i)).cloned().collect();
     let checkpoint = checkpoint(&weights, context);
     let device = device(context)?;
-    let folder = checkpoint.as_ref().map(|c| c.folder.as_path());
-    let extractor = params.features.build(folder, &device)?;
+    let extractor = params
+        .features
+        .build(checkpoint.as_ref().map(|c| c.folder.as_path()), &device)
+        .map_err(UnitsError::Tokeniser)?;
     let dim = extractor.dim();
     let mut frames = Thinned::new(dim, params.kmeans.max_frames);
     let mut outcome = Outcome::default();
@@ -223,7 +208,8 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
         checkpoint(weights, context).as_ref(),
         kmeans,
         &device(context)?,
-    )?;
+    )
+    .map_err(UnitsError::Tokeniser)?;
     let mut writer = ShardWriter::create(out, &tokeniser.info().to_metadata())?;
     let mut outcome = Outcome::default();
     let (mut total_units, mut total_samples) = (0, 0);
@@ -246,7 +232,7 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
                         id: row.id,
                         source: corpus.display().to_string(),
                         stage: stage::UNITISE.name.to_owned(),
-                        error: with_causes(error),
+                        error: error.clone(),
                     }),
                 }
             }

@@ -59,6 +59,11 @@ pub(super) fn run(arguments: &Arguments, root: &Root) -> anyhow::Result<()> {
     }
     let groups = shape["row_groups"].as_array().map_or(0, Vec::len);
     eprintln!("{}: {} rows in {groups} row groups", path.display(), shape["num_rows"]);
+    if let Ok(Some(receipt)) = Receipt::read(&path) {
+        for (name, total) in &receipt.totals {
+            eprintln!("{name}: {total}");
+        }
+    }
     let columns: Vec<_> = shape["columns"]
         .as_array()
         .into_iter()

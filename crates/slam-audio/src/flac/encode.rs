@@ -274,7 +274,7 @@ mod tests {
         let flac = encode(samples, 16_000);
         assert_eq!(probe_mono16(&flac), Some((samples.len() as u64, 16_000)));
         let audio = crate::decode_bytes(&flac).unwrap();
-        assert_eq!(audio.warnings, Vec::<String>::new());
+        assert!(audio.warnings.is_empty(), "{:?}", audio.warnings);
         assert_eq!(crate::to_pcm16(&audio.samples), samples);
     }
 
