@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::{env, fs};
 
-use slam_tests::{Said, features, run, worker};
+use slam_tests::{Said, features, run, xtask};
 
 fn check(device: &str) -> Said {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = worker(&["check-device", "--device", device]);
+    let mut command = xtask(&["doctor", "--check", device]);
     // Mesa's Vulkan drivers want a folder of the user's own.
     if env::var_os("XDG_RUNTIME_DIR").is_none() {
         command.env("XDG_RUNTIME_DIR", folder.path());

@@ -32,7 +32,7 @@ pub fn features() -> impl Iterator<Item = String> {
 fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let features = features().map(|f| format!("slam-worker/{f}")).collect::<Vec<_>>().join(",");
+        let features = features().map(|f| format!("slam/{f}")).collect::<Vec<_>>().join(",");
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // Build scripts that watch what cargo tells of this test's package would run again.
         for (name, _) in env::vars_os() {
@@ -42,7 +42,7 @@ fn programs() -> &'static Path {
             }
         }
         let status = command
-            .args(["build", "--release", "--quiet", "-p", "xtask", "-p", "slam-worker"])
+            .args(["build", "--release", "--quiet", "-p", "xtask", "-p", "slam"])
             .args(["-p", "slam-speak", "--features", &features])
             .current_dir(workspace())
             .status();
@@ -66,8 +66,8 @@ pub fn xtask(arguments: &[&str]) -> Command {
     command
 }
 
-/// The worker itself, as commands start it.
-pub fn worker(arguments: &[&str]) -> Command {
+/// The program `slam` itself.
+pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(programs().join("slam"));
     command.args(arguments).current_dir(workspace());
     command

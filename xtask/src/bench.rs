@@ -21,8 +21,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::steps::ALLOCATOR;
-use crate::worker;
+use slam_commands::build::{self, ALLOCATOR};
 
 /// Names the Python with the packages of `tests/requirements.txt`.
 const PYTHON: &str = "SLAM_PYTHON";
@@ -158,7 +157,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Generate(options) => (GENERATE, options),
         Bench::Evaluate(options) => (EVALUATE, options),
     };
-    let folder = worker::workspace().join("target/bench").join(target.name);
+    let folder = build::workspace().join("target/bench").join(target.name);
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create {}", folder.display()))?;
     let python = env::var_os(PYTHON);
@@ -167,12 +166,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let peer = python.map(|python| {
         let mut command = Vec::from([python]);
-        command.push(worker::workspace().join(target.peer).into_os_string());
+        command.push(build::workspace().join(target.peer).into_os_string());
         command
     });
     let start = |words: &[OsString]| {
         let mut command = Command::new(&words[0]);
-        worker::outside_cargo(&mut command)
+        build::outside_cargo(&mut command)
             .args(&words[1..])
             .args(&options.arguments)
             .env(FOLDER, &folder);
@@ -188,18 +187,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut ours: Vec<OsString> = vec![cargo];
     ours.extend(["bench", "-p", target.package, "--bench", target.bench].map(Into::into));
     // The features of one build for all come in with the worker, whose package has no such bench.
-    let asked = worker::features("cpu");
+    let asked = build::features("cpu");
     if !asked.is_empty() {
         let features: Vec<String> =
-            asked.iter().map(|f| format!("{}/{f}", worker::PACKAGE)).collect();
-        ours.extend(["-p", worker::PACKAGE, "--features"].map(Into::into));
+            asked.iter().map(|f| format!("{}/{f}", build::PACKAGE)).collect();
+        ours.extend(["-p", build::PACKAGE, "--features"].map(Into::into));
         ours.push(features.join(",").into());
     }
     let mut build = Command::new(&ours[0]);
-    let status = worker::outside_cargo(&mut build)
+    let status = build::outside_cargo(&mut build)
         .args(&ours[1..])
         .arg("--no-run")
-        .current_dir(worker::workspace())
+        .current_dir(build::workspace())
         .status()
         .context("failed to run cargo")?;
     if !status.success() {
@@ -217,7 +216,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let (mut mine, mut theirs) = (Figures::default(), Figures::default());
     for _ in 0..options.rounds.max(1) {
-        mine.take(start(&ours).current_dir(worker::workspace()), target.bench)?;
+        mine.take(start(&ours).current_dir(build::workspace()), target.bench)?;
         if let Some(peer) = &peer {
             theirs.take(&mut start(peer), target.peer)?;
         }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::worker;
+use slam_commands::build;
 
 /// The worker's features that bring a device's code.
 const DEVICES: [&str; 2] = ["cuda", "wgpu"];
@@ -27,16 +27,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    worker::outside_cargo(&mut command)
-        .current_dir(worker::workspace())
-        .args(["test", "--release"]);
+    build::outside_cargo(&mut command).current_dir(build::workspace()).args(["test", "--release"]);
     let packages = ["-p", "--package", "--workspace"];
     if !arguments.arguments.iter().any(|a| packages.contains(&a.as_str())) {
         command.arg("--workspace");
         if !arguments.cpu {
-            command.args(["--features", &DEVICES.map(|d| format!("slam-worker/{d}")).join(",")]);
+            command.args(["--features", &DEVICES.map(|d| format!("slam/{d}")).join(",")]);
             // The programs that tests drive are then the same build.
-            command.env(worker::FEATURES, DEVICES.join(","));
+            command.env(build::FEATURES, DEVICES.join(","));
         }
     }
     let status = command.args(&arguments.arguments).status().context("failed to run cargo")?;

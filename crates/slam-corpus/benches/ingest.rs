@@ -14,9 +14,11 @@ use std::time::Instant;
 
 use serde_json::json;
 use slam_corpus::ingest::ingest;
-use slam_dataset::hash::Key;
-use slam_dataset::work::Input;
-use slam_dataset::{Context, ShardName, WorkUnit, stage};
+use slam_dataset::Context;
+use slam_recipe::hash::Key;
+use slam_recipe::params::{FileEntry, IngestParams, Work};
+use slam_recipe::work::Input;
+use slam_recipe::{ShardName, WorkUnit};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -71,13 +73,12 @@ fn recordings(folder: &Path, files: usize) -> Vec<PathBuf> {
 
 /// Ingests the files as one shard. Returns hours of audio, and seconds.
 fn run(folder: &Path, paths: &[PathBuf]) -> (f64, f64) {
-    let names: Vec<_> = (0..paths.len()).map(|i| format!("{i:06}.wav")).collect();
+    let names = (0..paths.len()).map(|i| FileEntry::named(format!("{i:06}.wav")));
+    let params = IngestParams { files: names.collect(), ..IngestParams::default() };
     let input = |path: &PathBuf| Input { path: path.clone(), key: Key::of_bytes(b"bench") };
     let unit = WorkUnit::new(
-        stage::INGEST.name,
-        stage::INGEST.version,
+        Work::Ingest(params.clone()),
         ShardName::new(0, 1),
-        json!({"source": {"kind": "folder"}, "files": names}),
         paths.iter().map(input).collect(),
         "slam.parquet".into(),
     );
@@ -90,7 +91,7 @@ fn run(folder: &Path, paths: &[PathBuf]) -> (f64, f64) {
         tools: BTreeMap::new(),
     };
     let started = Instant::now();
-    let outcome = ingest(&unit, &context, &out).unwrap();
+    let outcome = ingest(&params, &unit, &context, &out).unwrap();
     let seconds = started.elapsed().as_secs_f64();
     assert_eq!(outcome.quarantined, Vec::new());
     fs::remove_file(out).unwrap();

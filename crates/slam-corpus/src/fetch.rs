@@ -13,60 +13,12 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Deserialize;
+use slam_recipe::request::{FetchFile, FetchRequest};
 
-pub use archive::Archive;
 pub use hub::HubSettings;
 
 /// The folder beside the data for archives, unfinished files, and marks of what is done.
 const OWN_FOLDER: &str = ".fetch";
-
-/// What to fetch, and where to put it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FetchRequest {
-    /// The folder that the data goes into.
-    pub folder: PathBuf,
-    /// Files from the web.
-    #[serde(default)]
-    pub files: Vec<RemoteFile>,
-    /// A repository of the hub.
-    #[serde(default)]
-    pub hub: Option<HubRepository>,
-}
-
-/// A file from the web.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RemoteFile {
-    /// The file's address.
-    pub url: String,
-    /// The SHA-256 of the file in hex, if it is known.
-    #[serde(default)]
-    pub sha256: Option<String>,
-    /// The archive format, if the file is to be unpacked.
-    #[serde(default)]
-    pub unpack: Option<Archive>,
-    /// The number of leading folders to strip from an archive's names.
-    #[serde(default)]
-    pub strip: usize,
-    /// The folder of the archive to unpack. Nothing outside of it is unpacked; empty unpacks all.
-    #[serde(default)]
-    pub only: String,
-}
-
-/// A data-set repository of the hub.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HubRepository {
-    /// `organisation/name`.
-    pub repository: String,
-    /// A branch, tag or commit.
-    pub revision: String,
-    /// Takes only files whose path begins with one of these; empty takes all.
-    #[serde(default)]
-    pub include: Vec<String>,
-}
 
 /// What a fetch did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,7 +160,7 @@ pub fn fetch(
 }
 
 fn remote_file(
-    file: &RemoteFile,
+    file: &FetchFile,
     folder: &Path,
     own: &Path,
     client: &http::Client,

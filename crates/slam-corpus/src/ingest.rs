@@ -1,4 +1,4 @@
-//! The ingest stage: one corpus shard of one unit of work.
+//! The stage `ingest`: it makes one corpus shard from one unit of work.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,44 +7,48 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use slam_audio::RATE_HZ;
 use slam_dataset::schema::Utterance;
 use slam_dataset::shard::{ShardError, ShardWriter};
-use slam_dataset::work::{Progress, Quarantined, WorkError, with_causes};
-use slam_dataset::{Context, Outcome, WorkUnit, stage};
+use slam_dataset::work::Progress;
+use slam_dataset::{Context, Outcome};
+use slam_recipe::params::IngestParams;
+use slam_recipe::work::Quarantined;
+use slam_recipe::{Stage, WorkUnit, with_causes};
 
 use crate::in_order::{self, Results};
 use crate::render;
-use crate::source::{
-    IngestParams, Item, Refused, SourceError, Speaker, SpeechError, UnitFile, UnitFiles,
-};
+use crate::source::{self, Item, Refused, SourceError, Speaker, SpeechError, UnitFile, UnitFiles};
 
 pub use crate::render::RowError;
 
-/// Progress is told every so many items.
+/// Progress is reported every this many items.
 const STEP: f64 = 32.0;
 
-/// A shard that could not be ingested.
+/// The reasons why a shard could not be ingested.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// Parameters that this stage does not understand.
-    #[error(transparent)]
-    Work(#[from] WorkError),
+    /// A source that holds no speech.
+    #[error("a source of the kind '{kind}' is not ingested; plan it again")]
+    NoSpeech {
+        /// The kind of source.
+        kind: &'static str,
+    },
     /// The shard could not be written.
     #[error(transparent)]
     Shard(#[from] ShardError),
-    /// The files are not what the source reads.
+    /// The files do not match what the source reads.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The speech program failed, not a single text.
+    /// The speech program itself failed, not only one text.
     #[error(transparent)]
     Speech(SpeechError),
-    /// Names and inputs do not match.
+    /// The numbers of file names and inputs differ.
     #[error("the unit has {files} file names and {inputs} inputs; plan it again")]
     Files {
-        /// How many names.
+        /// The number of names.
         files: usize,
-        /// How many inputs.
+        /// The number of inputs.
         inputs: usize,
     },
-    /// Asked to stop.
+    /// The stage was asked to stop.
     #[error("interrupted")]
     Interrupted,
 }
@@ -54,16 +58,22 @@ pub enum IngestError {
 /// # Errors
 /// If the parameters are not understood, the shard cannot be written, or the speech program does not run.
 /// A single file or text that fails is quarantined.
-pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, IngestError> {
-    let params: IngestParams = unit.params()?;
+pub fn ingest(
+    params: &IngestParams,
+    unit: &WorkUnit,
+    context: &Context<'_>,
+    out: &Path,
+) -> Result<Outcome, IngestError> {
     if params.files.len() != unit.inputs.len() {
         let (files, inputs) = (params.files.len(), unit.inputs.len());
         return Err(IngestError::Files { files, inputs });
     }
-    let source = params.source.source();
+    let kind = params.source.kind();
+    let source = source::reader(&params.source).ok_or(IngestError::NoSpeech { kind })?;
     let speaker = source.engine().map(|(engine, rate)| Speaker::new(engine.clone(), rate));
-    let files = params.files.into_iter().zip(&unit.inputs);
-    let files = files.map(|(entry, input)| UnitFile { entry, path: context.path(input) });
+    let files = params.files.iter().zip(&unit.inputs);
+    let files =
+        files.map(|(entry, input)| UnitFile { entry: entry.clone(), path: context.path(input) });
     let unit_files = UnitFiles { files: files.collect(), rows: params.rows, part: params.part };
     let items = source.items(unit_files)?;
     let total = items.total as f64;
@@ -94,7 +104,7 @@ pub fn ingest(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
     shard.finish(warned.into_inner())
 }
 
-/// A row, or what goes to quarantine, or what ends the shard.
+/// A row, or an input for the quarantine, or an error that ends the shard.
 type Rendered = Result<Result<Utterance, Refused>, IngestError>;
 
 /// Gives an item's rows, or what goes to quarantine in their place. A recording that fails in its midst has both.
@@ -124,7 +134,7 @@ fn render(
     0
 }
 
-/// A shard being written.
+/// A shard that is being written.
 struct Shard {
     writer: ShardWriter<Utterance>,
     outcome: Outcome,
@@ -139,7 +149,7 @@ impl Shard {
                 self.writer.push(row)
             }
             Err(Refused { id, origin, error }) => {
-                let stage = stage::INGEST.name.to_owned();
+                let stage = Stage::Ingest;
                 self.outcome.quarantined.push(Quarantined { id, source: origin, stage, error });
                 Ok(())
             }

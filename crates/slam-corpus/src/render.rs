@@ -1,4 +1,4 @@
-//! Items of a source as rows of a corpus: decoded, resampled, cut, encoded.
+//! Turns the items of a source into rows of a corpus: decodes, resamples, cuts and encodes them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,11 +9,11 @@ use slam_dataset::schema::{Utterance, Word};
 
 use crate::source::{Item, Sound, Speaker, SpeechError};
 
-/// A file up to this size is read at once: it is decoded from memory, or passes through as it is.
+/// A file up to this size is read whole. It is decoded from memory, or passes through unchanged.
 const SMALL_FILE: u64 = 4 << 20;
 
-/// A shorter sound than this, one frame of 20 ms, has no unit.
-const MIN_SAMPLES: usize = RATE_HZ as usize / 50;
+/// A shorter sound than this has no unit: 25 ms are the window of MFCC and what a frame of HuBERT sees.
+const MIN_SAMPLES: usize = RATE_HZ as usize / 40;
 
 /// One utterance that could not be had; it goes to quarantine.
 #[derive(Debug, thiserror::Error)]
@@ -21,31 +21,31 @@ pub enum RowError {
     /// The file cannot be read.
     #[error("failed to read: {0}")]
     Io(#[from] io::Error),
-    /// It is no usable audio.
+    /// It is not usable audio.
     #[error(transparent)]
     Audio(#[from] AudioError),
-    /// Its rate is no recording's.
+    /// Its sample rate is not that of a recording.
     #[error(transparent)]
     Resample(#[from] ResampleError),
     /// The text cannot be spoken.
     #[error(transparent)]
     Speech(#[from] SpeechError),
-    /// A part of a recording that it does not have.
+    /// The recording does not have the requested part.
     #[error("the recording has {seconds:.3} s; it has no part from {start} s to {}", .end.map_or("its end".to_owned(), |e| format!("{e} s")))]
     Span {
         /// The recording's length.
         seconds: f64,
-        /// Where the part begins.
+        /// The start of the part.
         start: f64,
-        /// Where it ends.
+        /// The end of the part.
         end: Option<f64>,
     },
-    /// A text in a source that has nothing that speaks.
+    /// A source has a text and no speech engine.
     #[error("the source has texts and no engine")]
     NoEngine,
     /// Too short to have a unit.
     #[error(
-        "{0} samples at 16 kHz are shorter than one frame of 20 ms ({MIN_SAMPLES} samples); join it with others, or \
+        "{0} samples at 16 kHz are shorter than one frame of 25 ms ({MIN_SAMPLES} samples); join it with others, or \
          leave it out"
     )]
     TooShort(usize),
@@ -57,7 +57,7 @@ pub enum RowError {
     TooLong(usize),
 }
 
-/// Gives the rows of an item to `emit`, until it wants no more.
+/// Sends the rows of an item to `emit`, until `emit` returns `false`.
 ///
 /// A recording of at most `max_samples` is one row; a 16 kHz mono 16-bit FLAC file that is whole passes through
 /// byte for byte. A longer recording is cut by voice activity: its rows' ids are the item's with `@` and the
@@ -84,7 +84,7 @@ pub(crate) fn render(
         Sound::Bytes(bytes) => bytes,
         Sound::Text { text, voice } => {
             let bytes = speaker.ok_or(RowError::NoEngine)?.speak(&text, &voice)?;
-            // A voice says it in one go; who cut it would cut what belongs together.
+            // A synthesised text is one utterance. Cutting it would split words that belong together.
             return whole(&bytes, row, &origin, None, emit);
         }
     };
@@ -102,7 +102,7 @@ pub(crate) fn render(
     pieces(Decoder::from_bytes(bytes)?, row, &origin, max_samples, &activity, emit)
 }
 
-/// The content of a file that is small.
+/// Returns the content of a file, if the file is small.
 fn small_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
@@ -114,7 +114,7 @@ fn small_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok((bytes.len() as u64 <= SMALL_FILE).then_some(bytes))
 }
 
-/// A recording in a stream, as one row or as pieces.
+/// Cuts a decoded stream into one row or several pieces.
 fn pieces(
     decoder: Decoder,
     row: Utterance,
@@ -162,7 +162,7 @@ fn told(warnings: &Warnings, origin: &str) -> u64 {
     warnings.total()
 }
 
-/// What is known of a piece of a recording.
+/// Returns the metadata of a piece of a recording.
 fn part(row: &Utterance, start: u64, num_samples: usize) -> Utterance {
     let rate = f64::from(RATE_HZ);
     let from = start as f64 / rate;
@@ -189,7 +189,7 @@ fn part(row: &Utterance, start: u64, num_samples: usize) -> Utterance {
     }
 }
 
-/// A sound that is never cut, or a part of a recording, as one row.
+/// Encodes a sound that is never cut, or a part of a recording, as one row.
 fn whole(
     bytes: &[u8],
     row: Utterance,
@@ -208,11 +208,11 @@ fn whole(
     Ok(warned)
 }
 
-/// The samples of a part of a recording.
+/// Returns the samples of a part of a recording.
 fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], RowError> {
     let Some((start, end)) = span else { return Ok(samples) };
     let at = |seconds: f64| (seconds * f64::from(RATE_HZ)).round().max(0.0) as usize;
-    // Manifests round times: an end just behind the last sample is the last sample.
+    // Manifests round times. An end just after the last sample means the last sample.
     let last = end.map_or(samples.len(), |end| at(end).min(samples.len()));
     let seconds = samples.len() as f64 / f64::from(RATE_HZ);
     match samples.get(at(start)..last) {
@@ -221,7 +221,7 @@ fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], 
     }
 }
 
-/// The name that players see: that of the file a row comes from, or of its id.
+/// Returns the name that players show, made from the name of the row's file or from its id.
 fn file_name(name: &str) -> String {
     let file = name.rsplit('/').next().unwrap_or(name);
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
@@ -257,13 +257,13 @@ mod tests {
     #[test]
     fn a_sound_shorter_than_a_frame_is_refused_whatever_holds_it() {
         for rate_hz in [RATE_HZ, 8_000] {
-            let shortest = (rate_hz / 50) as usize;
+            let shortest = (rate_hz / 40) as usize;
             for (n, fits) in [(1, false), (100, false), (shortest - 1, false), (shortest, true)] {
                 let flac = flac::encode(&recording(&[1])[..n], rate_hz);
                 let (rows, result) = try_rows(flac, 30, None);
                 assert_eq!(rows.len(), usize::from(fits), "{n} samples at {rate_hz} Hz");
                 let message = result.err().map(|e| e.to_string()).unwrap_or_default();
-                assert_eq!(message.contains("20 ms"), !fits, "{message}");
+                assert_eq!(message.contains("25 ms"), !fits, "{message}");
             }
         }
     }
@@ -283,7 +283,7 @@ mod tests {
         assert!(try_rows(flac[..flac.len() / 2].to_vec(), 30, None).1.unwrap() > 0);
     }
 
-    /// Seconds of noise (1) and of silence (0).
+    /// Makes seconds of noise (1) and of silence (0).
     fn recording(seconds: &[u8]) -> Vec<i16> {
         let mut state = 1_u32;
         let mut noise = || {

@@ -19,98 +19,13 @@ mod tts;
 use std::io;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
 use slam_audio::Activity;
 use slam_dataset::schema::Word;
 
-pub use folder::Folder;
-pub use grammar::Grammar;
-pub use libri_light::LibriLight;
-pub use librispeech::LibriSpeech;
-pub use parquet::AudioParquet;
-pub use speaker::{Engine, OpenAi, Speaker, SpeechError, TTS_COMMAND};
-pub use spoken_swag::SpokenSwag;
-pub use swag::{HellaSwag, PairSpeech, Swag};
-pub use tts::Tts;
+use slam_recipe::params::FileEntry;
+use slam_recipe::source::Engine;
 
-/// The parameters of the ingest stage for one shard.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IngestParams {
-    /// Where utterances come from.
-    pub source: SourceConfig,
-    /// For a source that makes its own rows: the first row, and the row after the last.
-    #[serde(default)]
-    pub rows: Option<(u64, u64)>,
-    /// For a source whose files hold rows: which of how many equal parts of the rows of the unit's files.
-    #[serde(default)]
-    pub part: Option<(u64, u64)>,
-    /// Recordings longer than this many seconds are cut by voice activity. Without this field, none is cut.
-    #[serde(default)]
-    pub max_seconds: Option<f64>,
-    /// The input files, for a source that reads files.
-    #[serde(default)]
-    pub files: Vec<FileEntry>,
-}
-
-/// An input file: its name below the source's folder, and what the planner knows about it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "EntryForm")]
-pub struct FileEntry {
-    /// The path below the source's folder, with `/` between names.
-    pub name: String,
-    /// The utterance's id, if it differs from the source's own.
-    pub id: Option<String>,
-    /// The text that is spoken.
-    pub text: Option<String>,
-    /// The speaker.
-    pub speaker: Option<String>,
-    /// The split, if it differs from the source's own.
-    pub split: Option<String>,
-    /// The start of the utterance in the file, in seconds.
-    pub start: Option<f64>,
-    /// The end of the utterance in the file, in seconds.
-    pub end: Option<f64>,
-}
-
-/// An entry as a plan writes it. Most entries are only a name.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum EntryForm {
-    Name(String),
-    Known(Known),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Known {
-    name: String,
-    id: Option<String>,
-    text: Option<String>,
-    speaker: Option<String>,
-    split: Option<String>,
-    start: Option<f64>,
-    end: Option<f64>,
-}
-
-impl From<EntryForm> for FileEntry {
-    fn from(form: EntryForm) -> Self {
-        match form {
-            EntryForm::Name(name) => Self { name, ..Self::default() },
-            EntryForm::Known(Known { name, id, text, speaker, split, start, end }) => {
-                Self { name, id, text, speaker, split, start, end }
-            }
-        }
-    }
-}
-
-impl FileEntry {
-    /// Returns the folder's path (without a trailing `/`), and the file's name without its ending.
-    pub(crate) fn folder_and_stem(&self) -> (&str, &str) {
-        let (folder, file) = self.name.rsplit_once('/').unwrap_or(("", &self.name));
-        (folder, file.rsplit_once('.').map_or(file, |(stem, _)| stem))
-    }
-}
+pub use speaker::{Speaker, SpeechError, TTS_COMMAND};
 
 /// An input file of the unit.
 #[derive(Clone, Debug)]
@@ -126,9 +41,9 @@ pub struct UnitFile {
 pub struct UnitFiles {
     /// The files, in the plan's order.
     pub files: Vec<UnitFile>,
-    /// [`IngestParams::rows`].
+    /// [`slam_recipe::params::IngestParams::rows`].
     pub rows: Option<(u64, u64)>,
-    /// [`IngestParams::part`].
+    /// [`slam_recipe::params::IngestParams::part`].
     pub part: Option<(u64, u64)>,
 }
 
@@ -270,49 +185,26 @@ pub trait Source {
     }
 }
 
-/// A source and its fields, in the form that pipelines use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum SourceConfig {
-    /// Audio files.
-    Folder(Folder),
-    /// The demo's texts, synthesised to speech.
-    Grammar(Grammar),
-    /// `split/speaker/chapter/*.flac` with transcripts.
-    Librispeech(LibriSpeech),
-    /// `size/speaker/book/*.flac` with lists of voice activity.
-    LibriLight(LibriLight),
-    /// Parquet files with an `Audio` column, as Hugging Face `datasets` writes it.
-    Parquet(AudioParquet),
-    /// SpokenSwag's Parquet files.
-    SpokenSwag(SpokenSwag),
-    /// SWAG's own CSV, synthesised to speech.
-    Swag(Swag),
-    /// HellaSwag's JSON lines, synthesised to speech.
-    HellaSwag(HellaSwag),
-    /// The texts of a table, synthesised to speech.
-    Tts(Tts),
-}
-
-impl SourceConfig {
-    /// Returns the source.
-    pub fn source(&self) -> &dyn Source {
-        match self {
-            Self::Folder(s) => s,
-            Self::Grammar(s) => s,
-            Self::Librispeech(s) => s,
-            Self::LibriLight(s) => s,
-            Self::Parquet(s) => s,
-            Self::SpokenSwag(s) => s,
-            Self::Swag(s) => s,
-            Self::HellaSwag(s) => s,
-            Self::Tts(s) => s,
-        }
-    }
-}
-
-pub(crate) fn train() -> String {
-    "train".to_owned()
+/// The reader of a source; none of a source that holds no speech, or whose recordings the plan names one by one.
+pub fn reader(source: &slam_recipe::source::Source) -> Option<&dyn Source> {
+    use slam_recipe::source::Source as Kind;
+    Some(match source {
+        Kind::Folder(s) => s,
+        Kind::Grammar(s) => s,
+        Kind::Librispeech(s) => s,
+        Kind::LibriLight(s) => s,
+        Kind::Parquet(s) => s,
+        Kind::SpokenSwag(s) => s,
+        Kind::Swag(s) => s,
+        Kind::HellaSwag(s) => s,
+        Kind::Tts(s) => s,
+        Kind::Manifest(_)
+        | Kind::Suite(_)
+        | Kind::Units(_)
+        | Kind::SlamkitPairs(_)
+        | Kind::OwnContinuation(_)
+        | Kind::Sampled(_) => return None,
+    })
 }
 
 #[cfg(test)]

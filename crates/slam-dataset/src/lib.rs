@@ -1,38 +1,16 @@
-//! Schemas, Parquet shard I/O, receipts and content hashes.
+//! Schemas, Parquet shard I/O and object stores.
 //!
-//! Everything that stages, pipelines and workers agree on lives here: what a row of each dataset is
-//! ([`schema`]), how a shard is named ([`ShardName`]), written and read ([`shard`]), how it is published so
-//! that a crash never leaves half a file ([`publish`]), what a unit of work is ([`work`]) and what proves
-//! that it was done ([`receipt`]).
-//!
-//! Without the feature `parquet` only names, hashes, receipts and work units are built, which is all an
-//! orchestrator needs.
+//! What a row of each dataset is ([`schema`]), how a shard is written and read ([`shard`]), how a unit of work
+//! is carried out so that a crash never leaves half a file ([`work`]), and how shards travel to and from an
+//! object store ([`store`]). What a unit of work *is* lives in `slam_recipe`.
 
-pub mod event;
-pub mod gold;
-pub mod hash;
-pub mod key;
-pub mod name;
-pub mod publish;
-pub mod receipt;
 pub mod rng;
-pub mod stage;
-pub mod work;
-
-#[cfg(feature = "parquet")]
 pub mod schema;
-#[cfg(feature = "parquet")]
 pub mod shard;
+pub mod work;
 
 #[cfg(feature = "object-store")]
 pub mod store;
 
-#[cfg(feature = "parquet")]
+pub use work::{Context, Outcome};
 pub use {arrow, parquet};
-
-pub use event::Event;
-pub use hash::Key;
-pub use key::{ItemKey, SegmentKey};
-pub use name::ShardName;
-pub use receipt::Receipt;
-pub use work::{Context, Outcome, WorkUnit};

@@ -1,5 +1,4 @@
-//! Units of work: what a worker is asked to do, and how one is carried out so that it is published whole
-//! or not at all.
+//! Carries out units of work, so that each shard is published whole or not at all.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,111 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::hash::{Key, canonical_json};
-use crate::name::ShardName;
-use crate::publish::{self, PublishError, Staged};
-use crate::receipt::Receipt;
-
-/// One input of a unit of work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
-    /// The file, relative to the data root unless absolute.
-    pub path: PathBuf,
-    /// Its content's key: a shard's work key, or the hash of a source file.
-    pub key: Key,
-}
-
-/// One shard to make: everything a worker needs to know, and all that the result depends on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WorkUnit {
-    /// The stage, a verb: `ingest`, `unitise`, …
-    pub stage: String,
-    /// The stage's version; another version is another result.
-    pub version: u32,
-    /// Which shard.
-    pub shard: ShardName,
-    /// The stage's parameters for this shard.
-    pub params: Value,
-    /// What it reads, in an order that is part of the key.
-    pub inputs: Vec<Input>,
-    /// The file to write, relative to the data root.
-    pub output: PathBuf,
-    /// `blake3(stage, version, canonical parameters, input keys)`.
-    pub key: Key,
-}
-
-impl WorkUnit {
-    /// A unit with its key computed.
-    pub fn new(
-        stage: &str,
-        version: u32,
-        shard: ShardName,
-        params: Value,
-        inputs: Vec<Input>,
-        output: PathBuf,
-    ) -> Self {
-        let key = Key::of_work(stage, version, &params, inputs.iter().map(|i| &i.key));
-        Self { stage: stage.to_owned(), version, shard, params, inputs, output, key }
-    }
-
-    /// A digest of the parameters alone.
-    pub fn params_digest(&self) -> Key {
-        Key::of_bytes(canonical_json(&self.params).as_bytes())
-    }
-
-    /// A digest of the inputs' keys alone.
-    pub fn inputs_digest(&self) -> Key {
-        Key::of_work("inputs", 0, &Value::Null, self.inputs.iter().map(|i| &i.key))
-    }
-
-    /// This unit's output as the input of another.
-    pub fn as_input(&self) -> Input {
-        Input { path: self.output.clone(), key: self.key.clone() }
-    }
-
-    /// The parameters as a stage's own type.
-    ///
-    /// # Errors
-    /// If a field is missing, unknown or of another type.
-    pub fn params<T: DeserializeOwned>(&self) -> Result<T, WorkError> {
-        T::deserialize(&self.params).map_err(|source| WorkError::Params {
-            stage: self.stage.clone(),
-            shard: self.shard,
-            source,
-        })
-    }
-}
-
-/// A list of units of work, as a file that any executor hands to workers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct WorkList {
-    /// The units, addressed by their position.
-    pub units: Vec<WorkUnit>,
-}
-
-impl WorkList {
-    /// Reads a list.
-    ///
-    /// # Errors
-    /// If the file cannot be read or is no list of units.
-    pub fn read(path: &Path) -> Result<Self, WorkError> {
-        let wrap = |source| WorkError::List { path: path.to_owned(), source };
-        let bytes = fs::read(path).map_err(wrap)?;
-        serde_json::from_slice(&bytes).map_err(|e| wrap(e.into()))
-    }
-
-    /// Publishes the list.
-    ///
-    /// # Errors
-    /// If the disk refuses.
-    pub fn write(&self, path: &Path) -> Result<(), PublishError> {
-        publish::write(path, &serde_json::to_vec(self).unwrap_or_default())
-    }
-}
+use slam_recipe::publish::{self, PublishError, Staged};
+use slam_recipe::work::{Input, Quarantined};
+use slam_recipe::{Key, Receipt, Stage, WorkUnit, with_causes};
 
 /// What a stage reports while it works.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,19 +48,6 @@ impl Context<'_> {
     }
 }
 
-/// One input that was left out, and why: a row of the quarantine dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
-    /// The utterance.
-    pub id: String,
-    /// The file or row it came from.
-    pub source: String,
-    /// The stage that refused it.
-    pub stage: String,
-    /// Why.
-    pub error: String,
-}
-
 /// What a stage says of the shard it wrote.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
@@ -178,24 +62,6 @@ pub struct Outcome {
 /// A unit of work that could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    /// A work list that cannot be read.
-    #[error("failed to read work list {path}: {source}")]
-    List {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Parameters the stage does not understand.
-    #[error("{shard}: parameters of stage '{stage}': {source}")]
-    Params {
-        /// The stage.
-        stage: String,
-        /// The shard.
-        shard: ShardName,
-        /// Why.
-        source: serde_json::Error,
-    },
     /// The result could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -203,7 +69,7 @@ pub enum WorkError {
     #[error("stage '{stage}', {output}: {message}")]
     Stage {
         /// The stage.
-        stage: String,
+        stage: Stage,
         /// The shard's file.
         output: PathBuf,
         /// The stage's own error with its causes.
@@ -235,7 +101,7 @@ pub fn execute<E: std::error::Error>(
             return WorkError::Interrupted;
         }
         WorkError::Stage {
-            stage: unit.stage.clone(),
+            stage: unit.stage(),
             output: unit.output.clone(),
             message: with_causes(&e),
         }
@@ -256,7 +122,6 @@ pub fn execute<E: std::error::Error>(
         }
     }
     staged.publish()?;
-    #[cfg(feature = "parquet")]
     if !outcome.quarantined.is_empty() {
         let path = Receipt::quarantine_path_of(&target);
         let staged = Staged::new(&path)?;
@@ -265,7 +130,7 @@ pub fn execute<E: std::error::Error>(
         staged.publish()?;
     }
     let receipt = Receipt {
-        stage: unit.stage.clone(),
+        stage: unit.stage(),
         version: unit.version,
         shard: unit.shard,
         key: unit.key.clone(),
@@ -286,20 +151,4 @@ pub fn execute<E: std::error::Error>(
     };
     receipt.write(&target)?;
     Ok(receipt)
-}
-
-/// An error and what caused it, in one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        let e_text = e.to_string();
-        // Errors that already show their cause would say it twice.
-        if !text.contains(&e_text) {
-            text.push_str(": ");
-            text.push_str(&e_text);
-        }
-        cause = e.source();
-    }
-    text
 }

@@ -6,13 +6,17 @@ use std::fs;
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
-use slam_dataset::receipt::ShardState;
 use slam_dataset::schema::{
     BenchmarkPair, PreferencePair, Score, TokeniserInfo, UnitSequence, Utterance, Word,
 };
 use slam_dataset::shard::{self, Row, ShardReader};
-use slam_dataset::work::{self, Input, Quarantined};
-use slam_dataset::{Context, Key, Outcome, Receipt, ShardName, WorkUnit};
+use slam_dataset::work;
+use slam_dataset::{Context, Outcome};
+use slam_recipe::params::{ImportParams, Work};
+use slam_recipe::receipt::Planned;
+use slam_recipe::receipt::ShardState;
+use slam_recipe::work::{Input, Quarantined};
+use slam_recipe::{Key, Receipt, ShardName, Stage, WorkUnit};
 
 fn comes_back<T: Row + Clone + PartialEq + std::fmt::Debug>(rows: &[T]) {
     let dir = tempfile::tempdir().unwrap();
@@ -71,7 +75,7 @@ fn every_dataset_comes_back() {
     comes_back(&[Quarantined {
         id: "x".into(),
         source: "f".into(),
-        stage: "s".into(),
+        stage: Stage::Unitise,
         error: "e".into(),
     }]);
     comes_back::<UnitSequence>(&[]);
@@ -147,14 +151,12 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
         device: "cpu".into(),
         tools: BTreeMap::new(),
     };
-    let unit = WorkUnit::new(
-        "s",
-        1,
-        ShardName::new(0, 1),
-        serde_json::json!({"a": 1}),
-        vec![],
-        "d/s-v1/part-00000-of-00001.parquet".into(),
-    );
+    let work = |k| {
+        let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
+        Work::ImportUnits(ImportParams { tokeniser, k, units_per_second: 25.0, split })
+    };
+    let output = "d/unitise-v1/part-00000-of-00001.parquet";
+    let unit = WorkUnit::new(work(1), ShardName::new(0, 1), vec![], output.into());
     let shard = dir.path().join(&unit.output);
     assert_eq!(Receipt::state(&shard, &unit.key), ShardState::Missing);
     let failed = work::execute(&unit, &context, |_| Err(std::io::Error::other("no")));
@@ -165,7 +167,7 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
         let quarantined = vec![Quarantined {
             id: "x".into(),
             source: "f".into(),
-            stage: "s".into(),
+            stage: Stage::Unitise,
             error: "e".into(),
         }];
         Ok::<_, shard::ShardError>(Outcome { rows, quarantined, ..Default::default() })
@@ -175,15 +177,16 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
     assert!(receipt.verify(&shard).unwrap());
     assert_eq!(shard::read::<Quarantined>(&Receipt::quarantine_path_of(&shard)).unwrap().len(), 1);
     assert_eq!((receipt.first_quarantined.len(), receipt.host.is_empty()), (1, false));
-    let other =
-        |params, inputs| WorkUnit::new("s", 1, unit.shard, params, inputs, unit.output.clone());
+    let other = |work, inputs| WorkUnit::new(work, unit.shard, inputs, unit.output.clone());
     let input = Input { path: "x".into(), key: Key::of_bytes(b"x") };
     for (changed, why) in [
-        (other(serde_json::json!({"a": 2}), vec![]), "its parameters changed"),
-        (other(unit.params.clone(), vec![input]), "its inputs changed"),
+        (other(work(2), vec![]), "its parameters changed"),
+        (other(work(1), vec![input]), "its inputs changed"),
     ] {
         let ShardState::Stale(old) = Receipt::state(&shard, &changed.key) else { panic!("{why}") };
-        assert_eq!(old.why_stale(&changed), why);
+        let (params, inputs) = (&changed.params_digest(), &changed.inputs_digest());
+        let (stage, version) = (changed.stage(), changed.version);
+        assert_eq!(old.why_stale(&Planned { stage, version, params, inputs }), why);
     }
     fs::write(&shard, b"x").unwrap();
     assert!(matches!(Receipt::state(&shard, &unit.key), ShardState::Broken(_)));

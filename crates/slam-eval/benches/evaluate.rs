@@ -12,13 +12,13 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use serde_json::json;
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::{BenchmarkPair, TokeniserInfo};
 use slam_dataset::shard;
 use slam_eval::{Evaluation, aggregate::Convention};
 use slam_lm::checkpoint::Format;
 use slam_lm::{Decoder, DecoderConfig};
+use slam_recipe::Key;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use slam_dataset::schema::Score;
 
 pub use crate::compare::{Comparison, Spread, compare, spread};
-pub use crate::convention::Convention;
-use crate::convention::Weighting;
+use crate::convention::{self, Weighting};
+pub use crate::convention::{Compare, Convention, default_for};
 use crate::interval::Clusters;
 
 /// Frequency bands of sWUGGY: how often the word occurs in LibriSpeech, from the first number up to, but
@@ -77,15 +77,15 @@ pub fn summarise(scores: &[Score], convention: Option<Convention>) -> Vec<SuiteS
     suites
         .into_iter()
         .map(|(suite, scores)| {
-            let convention = convention.unwrap_or_else(|| Convention::default_for(suite));
+            let convention = convention.unwrap_or_else(|| convention::default_for(suite));
             summarise_suite(suite, &scores, convention)
         })
         .collect()
 }
 
 fn summarise_suite(suite: &str, scores: &[&Score], convention: Convention) -> SuiteScore {
-    let weighting = convention.weighting(suite);
-    // A part has no kinds that could be weighted.
+    let weighting = convention::weighting(convention, suite);
+    // Within a part there are no kinds to weigh.
     let within = if weighting == Weighting::Kinds { Weighting::Pairs } else { weighting };
     let part = |scores: &[&Score]| accuracy(scores, convention, within);
     let mut kinds: BTreeMap<&str, BTreeMap<&str, Vec<&Score>>> = BTreeMap::new();

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Deserialize;
-use slam_dataset::key::Side;
 use slam_dataset::schema::{BenchmarkPair, TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
-use slam_dataset::work::{Quarantined, WorkError};
-use slam_dataset::{Context, ItemKey, Outcome, WorkUnit, stage};
+use slam_dataset::work::WorkError;
+use slam_dataset::{Context, Outcome};
+use slam_recipe::item::Side;
+use slam_recipe::params::BenchmarkParams;
+use slam_recipe::work::Quarantined;
+use slam_recipe::{ItemKey, Stage, WorkUnit};
 
 /// The reasons why benchmark pairs could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -27,25 +29,6 @@ pub enum BenchmarkError {
     Inputs,
 }
 
-/// Parameters of the stage.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {
-    /// What is missing from the suite's folder, or does not belong in it, as found when it was listed.
-    #[serde(default)]
-    refused: Vec<Listed>,
-}
-
-/// An item that was left out when the suite was listed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Listed {
-    id: String,
-    source: String,
-    reason: String,
-    error: String,
-}
-
 /// One side of a pair.
 struct Found {
     units: Vec<u16>,
@@ -60,13 +43,13 @@ struct Found {
 /// # Errors
 /// Fails if a shard cannot be read or written, or if the shards come from several tokenisers.
 pub fn benchmark(
+    params: &BenchmarkParams,
     unit: &WorkUnit,
     context: &Context<'_>,
     out: &Path,
 ) -> Result<Outcome, BenchmarkError> {
-    let params: Params = unit.params()?;
     let mut refused = Refused::default();
-    for row in params.refused {
+    for row in params.refused.clone() {
         refused.add(&row.reason, row.id, &row.source, &row.error);
     }
     // The key is the positive's id. It orders and names the pair.
@@ -168,7 +151,7 @@ impl Refused {
         self.rows.push(Quarantined {
             id,
             source: source.to_owned(),
-            stage: stage::BENCHMARK.name.to_owned(),
+            stage: Stage::Benchmark,
             error: error.to_owned(),
         });
     }
@@ -180,8 +163,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use serde_json::json;
-    use slam_dataset::work::Input;
-    use slam_dataset::{Key, ShardName, shard};
+    use slam_dataset::shard;
+    use slam_recipe::work::Input;
+    use slam_recipe::{Key, ShardName, Work};
 
     use super::*;
 
@@ -227,10 +211,12 @@ mod tests {
     }
 
     fn run(folder: &Path, inputs: Vec<Input>) -> Result<Outcome, BenchmarkError> {
-        let params = json!({"refused": [{"id": "x", "source": "gold.csv line 7",
-            "reason": "rows without a recording", "error": "x.wav is not there"}]});
-        let unit =
-            WorkUnit::new("benchmark", 3, ShardName::new(0, 1), params, inputs, "out".into());
+        let params: BenchmarkParams = serde_json::from_value(json!({"refused": [{"id": "x",
+            "source": "gold.csv line 7", "reason": "rows without a recording",
+            "error": "x.wav is not there"}]}))
+        .unwrap();
+        let work = Work::Benchmark(params.clone());
+        let unit = WorkUnit::new(work, ShardName::new(0, 1), inputs, "out".into());
         let cancel = AtomicBool::new(false);
         let context = Context {
             root: folder,
@@ -239,7 +225,7 @@ mod tests {
             device: "cpu".into(),
             tools: BTreeMap::new(),
         };
-        benchmark(&unit, &context, &folder.join("out.parquet"))
+        benchmark(&params, &unit, &context, &folder.join("out.parquet"))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use slam_dataset::schema::Score;
 
-use crate::convention::Convention;
+use crate::convention::{self, Compare, Convention};
 use crate::interval::Clusters;
 
 /// Two models compared on the pairs that both scored.
@@ -53,7 +53,7 @@ pub fn compare(
     let (a, b) = (pairs(first, suite, convention), pairs(second, suite, convention));
     let both: Vec<(&Score, f64, f64)> =
         b.iter().filter_map(|(key, (row, b))| Some((&second[*row], a.get(key)?.1, *b))).collect();
-    let weighting = convention.weighting(suite);
+    let weighting = convention::weighting(convention, suite);
     let mean = |value: &dyn Fn(f64, f64) -> f64| {
         Clusters::of(both.iter().map(|(s, a, b)| (*s, value(*a, *b))), weighting)
     };

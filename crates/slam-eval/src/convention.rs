@@ -1,23 +1,7 @@
 //! The conventions that published scores follow.
 
-use serde::{Deserialize, Serialize};
 use slam_dataset::schema::Score;
-
-/// How a pair's likelihoods are compared, and how pairs become a suite's score. Chance is ½ in every
-/// convention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Convention {
-    /// Compares the mean negative log-likelihood over units and the final `<S>`. The score is the mean over
-    /// all pairs of all voices.
-    Slamkit,
-    /// Compares the submitted score. For our own models this is the negated score of slamkit. Voices are
-    /// averaged per item first, then items (Nguyen et al. 2020, the ZeroSpeech 2021 toolkit).
-    Zerospeech,
-    /// Like slamkit without the final `<S>`. sBLIMP's score is the mean of its phenomena (Cuervo and Marxer
-    /// 2024).
-    SlmScaling,
-}
+pub use slam_recipe::evaluation::Convention;
 
 /// What a mean is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,28 +14,28 @@ pub(crate) enum Weighting {
     Kinds,
 }
 
-impl Convention {
-    /// Returns the convention that a suite's published scores follow: the toolkit's for ZeroSpeech's own
-    /// sets (`swuggy-dev`, `sblimp-test`, …), slamkit's for all others.
-    pub fn default_for(suite: &str) -> Self {
-        let zerospeech = ["swuggy", "sblimp"]
-            .into_iter()
-            .flat_map(|s| ["dev", "test"].map(|split| format!("{s}-{split}")))
-            .any(|name| name == suite);
-        if zerospeech { Self::Zerospeech } else { Self::Slamkit }
-    }
+/// The convention that a suite's published scores follow: ZeroSpeech's own sets (`swuggy-dev`,
+/// `sblimp-test`, …) that of their toolkit, all else slamkit's.
+pub fn default_for(suite: &str) -> Convention {
+    let zerospeech = ["swuggy", "sblimp"]
+        .into_iter()
+        .flat_map(|s| ["dev", "test"].map(|split| format!("{s}-{split}")))
+        .any(|name| name == suite);
+    if zerospeech { Convention::Zerospeech } else { Convention::Slamkit }
+}
 
-    /// Returns the name as used on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Slamkit => "slamkit",
-            Self::Zerospeech => "zerospeech",
-            Self::SlmScaling => "slm-scaling",
-        }
-    }
+/// What a convention makes of likelihoods.
+pub trait Compare {
+    /// The positive's and the negative's value; the lower is the likelier.
+    fn values(self, score: &Score) -> (f64, f64);
+    /// 1 where the positive is likelier, 0 where the negative is, ½ for a tie.
+    fn pair(self, score: &Score) -> f64;
+    /// How much likelier the positive is, in nats a token.
+    fn margin(self, score: &Score) -> f64;
+}
 
-    /// Returns the positive's and the negative's value. The lower value is more likely.
-    pub fn values(self, s: &Score) -> (f64, f64) {
+impl Compare for Convention {
+    fn values(self, s: &Score) -> (f64, f64) {
         let mean = |sum: f64, eos: f64, tokens: u32| match self {
             Self::Slamkit | Self::Zerospeech => (sum + eos) / (f64::from(tokens) + 1.0),
             Self::SlmScaling => sum / f64::from(tokens.max(1)),
@@ -62,8 +46,7 @@ impl Convention {
         )
     }
 
-    /// Returns 1 if the positive is more likely, 0 if the negative is, ½ for a tie.
-    pub fn pair(self, score: &Score) -> f64 {
+    fn pair(self, score: &Score) -> f64 {
         let (positive, negative) = self.values(score);
         if positive < negative {
             1.0
@@ -74,19 +57,18 @@ impl Convention {
         }
     }
 
-    /// Returns how much more likely the positive is, in nats per token.
-    pub fn margin(self, score: &Score) -> f64 {
+    fn margin(self, score: &Score) -> f64 {
         let (positive, negative) = self.values(score);
         negative - positive
     }
+}
 
-    /// Returns what a suite's score is the mean of.
-    pub(crate) fn weighting(self, suite: &str) -> Weighting {
-        match self {
-            Self::Zerospeech => Weighting::Items,
-            Self::SlmScaling if suite.starts_with("sblimp") => Weighting::Kinds,
-            Self::Slamkit | Self::SlmScaling => Weighting::Pairs,
-        }
+/// What a suite's score is the mean of.
+pub(crate) fn weighting(convention: Convention, suite: &str) -> Weighting {
+    match convention {
+        Convention::Zerospeech => Weighting::Items,
+        Convention::SlmScaling if suite.starts_with("sblimp") => Weighting::Kinds,
+        Convention::Slamkit | Convention::SlmScaling => Weighting::Pairs,
     }
 }
 
@@ -117,7 +99,7 @@ mod tests {
             ("sblimp", Convention::Slamkit),
             ("tsc", Convention::Slamkit),
         ] {
-            assert_eq!(Convention::default_for(suite), expected, "{suite}");
+            assert_eq!(default_for(suite), expected, "{suite}");
         }
     }
 }

@@ -15,5 +15,5 @@ pub mod text;
 
 pub use benchmark::{BenchmarkError, benchmark};
 pub use evaluate::{EvaluateError, evaluate};
-pub use probe::{Probe, ProbeRequest};
+pub use probe::Probe;
 pub use record::{Evaluation, RecordError, ScoredShard};

@@ -3,29 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use slam_dataset::schema::{BenchmarkPair, TokeniserInfo, UnitSequence};
 use slam_dataset::shard::ShardReader;
 use slam_lm::Decoder;
+use slam_recipe::evaluation::ProbeRequest;
 
 use crate::aggregate::summarise;
 use crate::convention::Convention;
 use crate::evaluate::{EvaluateError, score};
 
-/// Which pairs to score during training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProbeRequest {
-    /// The benchmark shards.
-    pub shards: Vec<PathBuf>,
-    /// The number of pairs per shard, spread evenly over it; 0 takes all.
-    pub pairs: usize,
-    /// The convention; without it, each suite is scored like its published scores.
-    #[serde(default)]
-    pub convention: Option<Convention>,
-}
-
-/// Pairs that are scored repeatedly during training.
+/// Pairs that are scored again and again.
 pub struct Probe {
     pairs: Vec<BenchmarkPair>,
     convention: Option<Convention>,
@@ -119,7 +106,7 @@ mod tests {
     fn shard_of(folder: &std::path::Path, name: &str, identity: &str, rows: usize) -> PathBuf {
         let info = TokeniserInfo {
             name: name.into(),
-            identity: slam_dataset::Key::of_bytes(identity.as_bytes()),
+            identity: slam_recipe::Key::of_bytes(identity.as_bytes()),
             layer: None,
             k: 9,
             units_per_second: 25.0,

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use slam_dataset::publish::{self, PublishError, Staged};
 use slam_dataset::schema::{BenchmarkPair, Score, TokeniserInfo};
 use slam_dataset::shard::{self, ShardError, ShardReader};
-use slam_dataset::{Key, Receipt};
+use slam_recipe::publish::{self, PublishError, Staged};
+use slam_recipe::{Key, Receipt};
 
 use crate::aggregate::{Convention, SuiteScore, summarise};
+use crate::convention;
 use crate::evaluate::{EvaluateError, evaluate};
 
 /// The version of the computation. A new version makes recorded scores stale.
@@ -150,7 +151,7 @@ impl Evaluation {
             && Key::of_file(out).is_ok_and(|k| k == record.scores_blake3)
         {
             let wanted = |s: &SuiteScore| {
-                s.convention == convention.unwrap_or_else(|| Convention::default_for(&s.suite))
+                s.convention == convention.unwrap_or_else(|| convention::default_for(&s.suite))
             };
             if record.suites.iter().all(wanted) {
                 return Ok(Self { was_done: true, ..record });

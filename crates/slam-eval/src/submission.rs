@@ -12,14 +12,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use slam_dataset::ItemKey;
-use slam_dataset::gold::{self, GoldError, Task};
-use slam_dataset::key::Side;
-use slam_dataset::publish::{self, PublishError};
+use serde::Serialize;
 use slam_dataset::schema::Score;
+use slam_recipe::ItemKey;
+use slam_recipe::evaluation::SubmissionMeta;
+use slam_recipe::gold::{self, GoldError};
+use slam_recipe::item::Side;
+use slam_recipe::publish::{self, PublishError};
+use slam_recipe::source::Task;
 
-use crate::convention::Convention;
+use crate::convention::{Compare, Convention};
 
 /// The sets of a submission: suite, folder, file.
 const SETS: [(&str, Task, &str); 4] = [
@@ -86,57 +88,31 @@ fn files() -> Vec<String> {
     SETS.iter().map(|(_, task, split)| format!("{}/{split}.txt", task.folder())).collect()
 }
 
-/// Describes the submission and its authors: the fields of `meta.yaml`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Meta {
-    /// The description of the system.
-    pub system_description: String,
-    /// The data that it was trained on.
-    pub train_set: String,
-    /// The GPU hours of training.
-    pub gpu_budget: String,
-    /// A short label, e.g. `Author et al.`.
-    pub author_label: String,
-    /// Full names, with commas.
-    pub authors: String,
-    /// The year.
-    pub publication_year: u32,
-    /// University or company.
-    pub institution: String,
-}
-
-impl Meta {
-    /// Returns the YAML. An unknown field keeps the toolkit's own mark for a place to fill in. The
-    /// toolkit's check refuses such a mark.
-    fn to_yaml(&self) -> String {
-        let or = |value: &str, what: &str| {
-            let text = if value.is_empty() {
-                format!("<required(str): {what}>")
-            } else {
-                value.to_owned()
-            };
-            // A JSON string is a YAML string.
-            serde_json::Value::from(text).to_string()
-        };
-        let mut out = String::from("benchmark_name: sLM21\nmodel_info:\n");
-        let _ = writeln!(
-            out,
-            "  system_description: {}\n  train_set: {}\n  gpu_budget: {}\nopen_source: true\npublication:",
-            or(&self.system_description, "what the system is"),
-            or(&self.train_set, "what it was trained on"),
-            or(&self.gpu_budget, "GPU hours of training"),
-        );
-        let _ = writeln!(
-            out,
-            "  author_label: {}\n  authors: {}\n  publication_year: {}\n  institution: {}",
-            or(&self.author_label, "a short label, e.g. Author et al."),
-            or(&self.authors, "full names, with commas"),
-            self.publication_year,
-            or(&self.institution, "university or company"),
-        );
-        out
-    }
+/// As YAML. What is not known keeps the toolkit's own mark of a place to fill in, which its check refuses.
+fn to_yaml(meta: &SubmissionMeta) -> String {
+    let or = |value: &str, what: &str| {
+        let text =
+            if value.is_empty() { format!("<required(str): {what}>") } else { value.to_owned() };
+        // A JSON string is a YAML string.
+        serde_json::Value::from(text).to_string()
+    };
+    let mut out = String::from("benchmark_name: sLM21\nmodel_info:\n");
+    let _ = writeln!(
+        out,
+        "  system_description: {}\n  train_set: {}\n  gpu_budget: {}\nopen_source: true\npublication:",
+        or(&meta.system_description, "what the system is"),
+        or(&meta.train_set, "what it was trained on"),
+        or(&meta.gpu_budget, "GPU hours of training"),
+    );
+    let _ = writeln!(
+        out,
+        "  author_label: {}\n  authors: {}\n  publication_year: {}\n  institution: {}",
+        or(&meta.author_label, "a short label, e.g. Author et al."),
+        or(&meta.authors, "full names, with commas"),
+        meta.publication_year,
+        or(&meta.institution, "university or company"),
+    );
+    out
 }
 
 /// Writes a submission from the scores of ZeroSpeech's sets, and returns how many lines each file has. The
@@ -148,7 +124,7 @@ impl Meta {
 pub fn write(
     folder: &Path,
     scores: &[Score],
-    meta: &Meta,
+    meta: &SubmissionMeta,
 ) -> Result<BTreeMap<String, usize>, SubmissionError> {
     let mut written = BTreeMap::new();
     for ((suite, task, split), name) in SETS.into_iter().zip(files()) {
@@ -185,7 +161,7 @@ pub fn write(
     if written.is_empty() {
         return Err(SubmissionError::NoSet);
     }
-    publish::write(&folder.join("meta.yaml"), meta.to_yaml().as_bytes())?;
+    publish::write(&folder.join("meta.yaml"), to_yaml(meta).as_bytes())?;
     Ok(written)
 }
 
@@ -429,7 +405,7 @@ g,3,A,4,cat,K AE1 T,3,1
             });
         }
         let folder = tempfile::tempdir().unwrap();
-        let written = write(folder.path(), &scores, &Meta::default()).unwrap();
+        let written = write(folder.path(), &scores, &SubmissionMeta::default()).unwrap();
         assert_eq!(written, BTreeMap::from([("lexical/dev.txt".to_owned(), 6)]));
         let dataset = tempfile::tempdir().unwrap();
         fs::create_dir_all(dataset.path().join("lexical/dev")).unwrap();
@@ -458,13 +434,13 @@ g,3,A,4,cat,K AE1 T,3,1
         let s =
             Score { suite: "swuggy".into(), positive_file: Some("a".into()), ..Default::default() };
         assert!(matches!(
-            write(folder.path(), std::slice::from_ref(&s), &Meta::default()),
+            write(folder.path(), std::slice::from_ref(&s), &SubmissionMeta::default()),
             Err(SubmissionError::NoSet)
         ));
         let s = Score { suite: "swuggy-dev".into(), ..s };
         let other = Score { positive_nll: 1.0, ..s.clone() };
         assert!(matches!(
-            write(folder.path(), &[s, other], &Meta::default()),
+            write(folder.path(), &[s, other], &SubmissionMeta::default()),
             Err(SubmissionError::Twice { .. })
         ));
     }

@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-
-use crate::file::{Dataset, Role};
+use slam_recipe::pipeline::{Dataset, Role};
+use slam_recipe::request::{Archive, FetchFile, FetchRequest, HubRepository};
+use slam_recipe::source::Source;
 
 /// A value, or `"unknown"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub struct DataManifest {
     #[serde(default)]
     pub role: Role,
     /// The source, as the ingest stage reads it, without the folder.
-    pub source: Value,
+    pub source: Source,
     /// The folder that it lies in unless told otherwise, from where commands are run. Absent where nothing is
     /// read from disk.
     #[serde(default)]
@@ -78,7 +78,7 @@ pub struct DataManifest {
     pub files: Vec<RemoteFile>,
     /// A repository of the Hugging Face hub to download.
     #[serde(default)]
-    pub hub: Option<Hub>,
+    pub hub: Option<HubRepository>,
 }
 
 /// A file on the web.
@@ -100,30 +100,6 @@ pub struct RemoteFile {
     pub only: String,
 }
 
-/// Forms of archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Archive {
-    /// A tar file.
-    #[serde(rename = "tar")]
-    Tar,
-    /// A tar file, gzipped.
-    #[serde(rename = "tar.gz")]
-    TarGz,
-}
-
-/// A data-set repository of the Hugging Face hub.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hub {
-    /// `organisation/name`.
-    pub repository: String,
-    /// A branch, tag or commit.
-    pub revision: String,
-    /// Only files whose path begins with one of these; all where empty.
-    #[serde(default)]
-    pub include: Vec<String>,
-}
-
 /// A manifest that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -136,12 +112,22 @@ pub enum ManifestError {
         source: io::Error,
     },
     /// It is not TOML, or has a field that does not exist or lacks one.
-    #[error("data manifest {path}: {message}")]
+    #[error("data manifest {path}: {source}")]
     Parse {
         /// The file.
         path: PathBuf,
         /// What is wrong, with the line.
-        message: String,
+        source: toml::de::Error,
+    },
+    /// It names another data set than its file.
+    #[error("data manifest {path}: its name is '{name}', not '{stem}'")]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The name in it.
+        name: String,
+        /// The file's own.
+        stem: String,
     },
 }
 
@@ -166,11 +152,20 @@ impl DataManifest {
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ManifestError::Read { path: path.to_owned(), source })?;
-        let parse = |message: String| ManifestError::Parse { path: path.to_owned(), message };
-        let manifest: Self = toml::from_str(&text).map_err(|e| parse(e.to_string()))?;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        Self::parse(&text, path)
+    }
+
+    /// Reads a manifest from a text; `path` is the name of its file.
+    ///
+    /// # Errors
+    /// If it has a field that does not exist, lacks one that must be there, or has another name than its file.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text)
+            .map_err(|source| ManifestError::Parse { path: path.to_owned(), source })?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if manifest.name != stem {
-            return Err(parse(format!("its name is '{}', not '{stem}'", manifest.name)));
+            let name = manifest.name;
+            return Err(ManifestError::Name { path: path.to_owned(), name, stem });
         }
         Ok(manifest)
     }
@@ -178,18 +173,31 @@ impl DataManifest {
     /// The dataset as a pipeline would name it.
     pub fn dataset(&self) -> Dataset {
         let mut source = self.source.clone();
-        if let (Some(source), Some(place)) = (source.as_object_mut(), &self.place) {
-            source.insert("folder".to_owned(), json!(place));
+        if let (Some(folder), Some(place)) = (source.folder_mut(), &self.place) {
+            *folder = Some(place.clone());
         }
+        let rows = self.rows.get().copied().filter(|_| self.place.is_none());
         Dataset {
-            name: self.name.clone(),
             role: self.role,
-            shards: 1,
-            shard_bytes: None,
-            max_seconds: None,
-            rows: self.place.is_none().then(|| self.rows.get().copied()).flatten().unwrap_or(0),
-            source,
+            rows: rows.unwrap_or(0),
             licence: self.licence.clone(),
+            ..Dataset::new(&self.name, source)
+        }
+    }
+
+    /// What to download, and where to.
+    pub fn fetch_request(&self, folder: &Path) -> FetchRequest {
+        let file = |file: &RemoteFile| FetchFile {
+            url: file.url.clone(),
+            sha256: file.sha256.get().cloned(),
+            unpack: file.unpack,
+            strip: file.strip,
+            only: file.only.clone(),
+        };
+        FetchRequest {
+            folder: folder.to_owned(),
+            files: self.files.iter().map(file).collect(),
+            hub: self.hub.clone(),
         }
     }
 

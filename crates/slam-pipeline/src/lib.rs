@@ -1,27 +1,23 @@
-//! Pipeline files, the stage graph, plans and executors.
+//! From a pipeline to work: which shards there are to make, of what, and which steps follow them.
 //!
-//! A [`Pipeline`] (TOML) names datasets, a tokeniser, a model and how to train it. [`Plan`] turns it into
-//! [units of work](slam_dataset::WorkUnit) stage by stage, each named by the content it depends on, and
-//! tells which of them are already done. An [`executor`] runs the rest: it only ever runs indices of a
-//! work list, so that local processes and a cluster do the same.
-//!
-//! Nothing here knows tensors or audio: parameters of stages are values that the stages themselves read.
+//! [`Plan::new`] lists and hashes a pipeline's sources and turns them into [units of
+//! work](slam_recipe::WorkUnit), stage by stage, each named by the content it depends on. [`run`] turns the
+//! pipeline and its [prepared](slam_recipe::lock::Prepared) data into requests. Nothing here knows tensors or
+//! audio, and nothing here runs anything.
 
 pub mod data_manifest;
-pub mod executor;
-pub mod file;
-pub mod indices;
-pub mod pairs;
+mod pairs;
 pub mod plan;
-pub mod predict;
-mod preset;
 pub mod run;
 pub mod select;
 pub mod source;
+mod stage_plan;
 pub mod suite;
+mod tokeniser_files;
 
 pub use data_manifest::DataManifest;
-pub use file::Pipeline;
-pub use plan::{Plan, StagePlan};
-pub use run::{RunFile, RunPlan};
+pub use plan::Plan;
+pub use run::{RunStep, Steps};
 pub use select::Selection;
+pub use stage_plan::StagePlan;
+pub use tokeniser_files::TokeniserFilesError;

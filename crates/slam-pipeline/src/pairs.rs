@@ -3,130 +3,62 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-use slam_dataset::stage;
-use slam_dataset::work::Input;
-use slam_dataset::{ShardName, WorkUnit};
+use slam_recipe::params::{PairFilter, PairParams};
+use slam_recipe::pipeline::{Dataset, PreferenceOptimisation};
+use slam_recipe::source::Source;
+use slam_recipe::work::Input;
+use slam_recipe::{Pipeline, Stage, Work, WorkUnit};
 
-use crate::file::{Dataset, Pipeline};
-use crate::plan::{StagePlan, output};
 use crate::source::{self, SourceError};
+use crate::stage_plan::StagePlan;
 
-/// Fields of a source that say where something is, not what it holds: no part of a shard's key.
-const PLACES: [&str; 4] = ["folder", "of", "units_of", "checkpoint"];
-
-/// Where the pairs of a dataset come from. The pair stage reads the other fields.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Derived {
-    /// slamkit's JSON lines.
-    SlamkitPairs {
-        /// A folder of `.jsonl` files, or one file.
-        folder: PathBuf,
-        /// A dataset whose units are of the lines' tokeniser.
-        #[serde(default)]
-        units_of: Option<String>,
-    },
-    /// Own continuations against others'.
-    OwnContinuation {
-        /// The dataset of the stories.
-        of: String,
-    },
-    /// A model's own continuations.
-    Sampled {
-        /// The dataset of the prompts.
-        of: String,
-        /// The model's folder.
-        checkpoint: PathBuf,
-    },
+/// Which pairs of a dataset are left out, where `[dpo]` says so.
+pub(crate) fn stated_filter(pipeline: &Pipeline, dataset: &Dataset) -> Option<PairFilter> {
+    let names = |dpo: &&PreferenceOptimisation| dpo.datasets.contains(&dataset.name);
+    pipeline.dpo.as_ref().filter(names).map(|dpo| dpo.pair)
 }
 
-impl Derived {
-    /// The kinds of sources.
-    const KINDS: [&str; 3] = ["slamkit-pairs", "own-continuation", "sampled"];
-
-    /// Where a dataset's pairs come from; `None` where they are spoken, as every other source's are.
-    ///
-    /// # Errors
-    /// If a field is missing, in words.
-    pub fn of(dataset: &Dataset) -> Result<Option<Self>, String> {
-        let kind = dataset.source.get("kind").and_then(Value::as_str);
-        if !kind.is_some_and(|kind| Self::KINDS.contains(&kind)) {
-            return Ok(None);
-        }
-        Self::deserialize(&dataset.source).map(Some).map_err(|e| e.to_string())
-    }
-
-    /// The dataset that the pairs are made of.
-    pub fn dataset(&self) -> Option<&str> {
-        match self {
-            Self::SlamkitPairs { units_of, .. } => units_of.as_deref(),
-            Self::OwnContinuation { of } | Self::Sampled { of, .. } => Some(of),
-        }
-    }
+/// Which pairs of a dataset are left out.
+pub(crate) fn filter(pipeline: &Pipeline, dataset: &Dataset) -> PairFilter {
+    stated_filter(pipeline, dataset).unwrap_or_default()
 }
 
-/// Whether a dataset is made of something else than recordings.
-pub(crate) fn is_derived(dataset: &Dataset) -> bool {
-    matches!(Derived::of(dataset), Ok(Some(_)))
-}
-
-/// Parameters of a dataset's pair stage: those of `[dpo] pair`.
-pub(crate) fn params(pipeline: &Pipeline, dataset: &Dataset) -> Value {
-    let training = pipeline.dpo.iter().find(|t| t.datasets.contains(&dataset.name));
-    training.map(|t| t.pair.clone()).filter(|p| !p.is_null()).unwrap_or_else(|| json!({}))
-}
-
-/// Plans the pair stage of a derived dataset; `units` are the unit shards of the dataset that it is made of.
+/// Plans the pair stage of a dataset of no recordings; `units` are the unit shards of the dataset that it is made
+/// of.
 pub(crate) fn plan(
-    derived: &Derived,
-    pipeline: &Pipeline,
+    filter: PairFilter,
+    tokeniser: &str,
     dataset: &Dataset,
     units: &[WorkUnit],
 ) -> Result<StagePlan, SourceError> {
-    let mut params = params(pipeline, dataset);
-    let mut source = dataset.source.clone();
-    if let Some(source) = source.as_object_mut() {
-        for place in PLACES {
-            source.remove(place);
-        }
-    }
-    params["source"] = source;
-    let mut work: Vec<(Value, Vec<Input>)> = Vec::new();
-    match derived {
-        Derived::SlamkitPairs { folder, .. } => {
-            for file in lines_files(folder)? {
+    let source = Some(dataset.source.without_place());
+    let params = PairParams { filter, source, ..PairParams::default() };
+    let mut work: Vec<(PairParams, Vec<Input>)> = Vec::new();
+    match &dataset.source {
+        Source::SlamkitPairs(lines) => {
+            for file in lines.folder.as_deref().map(lines_files).transpose()?.unwrap_or_default() {
                 let inputs: Vec<_> = std::iter::once(source::input(&file)?)
                     .chain(units.first().map(WorkUnit::as_input))
                     .collect();
                 let parts = dataset.shards.max(1);
                 for part in 0..parts {
-                    let mut params = params.clone();
-                    if parts > 1 {
-                        params["part"] = json!([part, parts]);
-                    }
+                    let params = PairParams { part: (part, parts), ..params.clone() };
                     work.push((params, inputs.clone()));
                 }
             }
         }
-        Derived::OwnContinuation { .. } => {
-            work.extend(units.iter().map(|u| (params.clone(), vec![u.as_input()])));
-        }
-        Derived::Sampled { checkpoint, .. } => {
-            let model = source::checkpoint_files(checkpoint)?;
+        Source::Sampled(sampled) => {
+            let model = match &sampled.checkpoint {
+                Some(folder) => source::checkpoint_files(folder)?,
+                None => vec![],
+            };
             let inputs = |u: &WorkUnit| std::iter::once(u.as_input()).chain(model.iter().cloned());
             work.extend(units.iter().map(|u| (params.clone(), inputs(u).collect())));
         }
+        _ => work.extend(units.iter().map(|u| (params.clone(), vec![u.as_input()]))),
     }
-    let count = work.len() as u32;
-    let unit = |(i, (params, inputs)): (usize, (Value, Vec<Input>))| {
-        let shard = ShardName::new(i as u32, count);
-        let output = output(stage::PAIR, &dataset.name, Some(&pipeline.tokeniser.name), shard);
-        WorkUnit::new(stage::PAIR.name, stage::PAIR.version, shard, params, inputs, output)
-    };
-    let units = work.into_iter().enumerate().map(unit).collect();
-    Ok(StagePlan { dataset: dataset.name.clone(), stage: stage::PAIR.name, units })
+    let work = work.into_iter().map(|(params, inputs)| (Work::Pair(params), inputs)).collect();
+    Ok(StagePlan::new(&dataset.name, Stage::Pair, Some(tokeniser), work))
 }
 
 fn lines_files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
@@ -154,16 +86,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::Plan;
+    use serde_json::{Value, json};
 
     fn pipeline(source: Value) -> Result<Pipeline, String> {
         let p: Pipeline = serde_json::from_value(json!({
             "name": "t",
             "datasets": [
-                {"name": "a", "shards": 3, "rows": 10, "source": {"kind": "g"}},
+                {"name": "a", "shards": 3, "rows": 10, "source": {"kind": "grammar", "part": "stories"}},
                 {"name": "p", "role": "preference", "source": source},
             ],
             "tokeniser": {"name": "m", "features": {"kind": "mfcc"}, "kmeans": {"k": 9}, "fit_on": "a"},
-            "dpo": {"datasets": ["p"], "params": {}, "pair": {"max_auto_bleu2": 0.5}},
+            "dpo": {"datasets": ["p"], "params": {"budget": {"steps": 1}}, "pair": {"max_auto_bleu2": 0.5}},
         }))
         .unwrap();
         p.check().map_err(|e| e.to_string())?;
@@ -173,13 +106,17 @@ mod tests {
     #[test]
     fn a_pair_shard_follows_each_unit_shard_of_the_stories() {
         let p = pipeline(json!({"kind": "own-continuation", "of": "a", "seed": 1})).unwrap();
-        let plan = Plan::of(&p).unwrap();
-        assert!(plan.units("p", "ingest").is_empty() && plan.units("p", "unitise").is_empty());
-        let pairs = plan.units("p", "pair");
+        let plan = Plan::new(&p).unwrap();
+        assert!(
+            plan.units("p", Stage::Ingest).is_empty() && plan.units("p", Stage::Unitise).is_empty()
+        );
+        let pairs = plan.units("p", Stage::Pair);
         assert_eq!(pairs.len(), 3);
-        assert_eq!(pairs[1].inputs, [plan.units("a", "unitise")[1].as_input()]);
-        let source = json!({"kind": "own-continuation", "seed": 1});
-        assert_eq!(pairs[1].params, json!({"max_auto_bleu2": 0.5, "source": source}));
+        assert_eq!(pairs[1].inputs, [plan.units("a", Stage::Unitise)[1].as_input()]);
+        let Work::Pair(params) = &pairs[1].work else { panic!("{pairs:?}") };
+        assert_eq!(params.filter.max_auto_bleu2, 0.5);
+        let Some(Source::OwnContinuation(own)) = &params.source else { panic!("{params:?}") };
+        assert_eq!((own.seed, &own.of), (1, &None));
     }
 
     #[test]
@@ -190,19 +127,19 @@ mod tests {
             }
             let mut p = pipeline(json!({"kind": "slamkit-pairs", "folder": dir})).unwrap();
             p.datasets[1].shards = 2;
-            Plan::of(&p).unwrap().units("p", "pair").to_vec()
+            Plan::new(&p).unwrap().units("p", Stage::Pair).to_vec()
         };
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (here, there) = (of(a.path()), of(b.path()));
         assert_eq!(here.len(), 4);
         assert!(here[0].inputs[0].path.ends_with("a.jsonl"));
-        assert_eq!(here[3].params["part"], json!([1, 2]));
+        assert!(matches!(&here[3].work, Work::Pair(p) if p.part == (1, 2)));
         let keys = |units: &[WorkUnit]| units.iter().map(|u| u.key.clone()).collect::<Vec<_>>();
         assert_eq!(keys(&here), keys(&there));
         std::fs::remove_file(a.path().join("a.jsonl")).unwrap();
         std::fs::remove_file(a.path().join("b.jsonl")).unwrap();
         let p = pipeline(json!({"kind": "slamkit-pairs", "folder": a.path()})).unwrap();
-        assert!(Plan::of(&p).unwrap_err().to_string().contains("no .jsonl files"));
+        assert!(Plan::new(&p).unwrap_err().to_string().contains("no .jsonl files"));
     }
 
     #[test]
@@ -212,23 +149,9 @@ mod tests {
         let key = |text: &str| {
             std::fs::write(dir.path().join("config.json"), text).unwrap();
             let p = pipeline(source.clone()).unwrap();
-            Plan::of(&p).unwrap().units("p", "pair")[0].key.clone()
+            Plan::new(&p).unwrap().units("p", Stage::Pair)[0].key.clone()
         };
         assert_eq!(key("1"), key("1"));
         assert_ne!(key("1"), key("2"));
-    }
-
-    #[test]
-    fn a_source_that_names_no_dataset_or_stands_in_the_wrong_place_is_refused() {
-        for (source, says) in [
-            (json!({"kind": "own-continuation"}), "`of`"),
-            (json!({"kind": "own-continuation", "of": "nowhere"}), "'nowhere'"),
-            (json!({"kind": "own-continuation", "of": "p"}), "'p'"),
-            (json!({"kind": "sampled", "of": "a"}), "`checkpoint`"),
-            (json!({"kind": "slamkit-pairs"}), "`folder`"),
-        ] {
-            let error = pipeline(source).unwrap_err();
-            assert!(error.contains(says), "{error}");
-        }
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use slam_dataset::Key;
-use slam_dataset::receipt::ShardState;
+use slam_recipe::receipt::ShardState;
+use slam_recipe::{Key, Stage};
 
-use crate::plan::{Plan, state};
+use crate::plan::Plan;
+use crate::stage_plan::{StagePlan, state};
 
 /// Positions of units by stage, in the order of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub struct Choice<'a> {
     /// The dataset.
     pub dataset: Option<&'a str>,
     /// The stage.
-    pub stage: Option<&'a str>,
+    pub stage: Option<Stage>,
     /// Shard numbers.
     pub shards: Option<&'a [u32]>,
     /// Whether shards that are done are made again, so that their inputs are needed.
@@ -55,8 +56,8 @@ impl Selection {
     ///
     /// # Errors
     /// If the plan has nothing of that name or number.
-    pub fn of(plan: &Plan, choice: Choice<'_>, root: &Path) -> Result<Self, SelectError> {
-        let fits = |s: &crate::StagePlan| {
+    pub fn new(plan: &Plan, choice: Choice<'_>, root: &Path) -> Result<Self, SelectError> {
+        let fits = |s: &StagePlan| {
             choice.dataset.is_none_or(|d| d == s.dataset)
                 && choice.stage.is_none_or(|x| x == s.stage)
         };
@@ -122,13 +123,13 @@ mod tests {
         let pipeline = serde_json::from_value(json!({
             "name": "t",
             "datasets": [
-                {"name": "a", "shards": 3, "rows": 10, "source": {"kind": "g"}},
-                {"name": "b", "role": "benchmark", "shards": 2, "rows": 4, "source": {"kind": "g"}},
+                {"name": "a", "shards": 3, "rows": 10, "source": {"kind": "grammar", "part": "stories"}},
+                {"name": "b", "role": "benchmark", "shards": 2, "rows": 4, "source": {"kind": "grammar", "part": "stories"}},
             ],
             "tokeniser": {"name": "m", "features": {"kind": "mfcc"}, "kmeans": {"k": 2}, "fit_on": "a"},
         }))
         .unwrap();
-        Plan::of(&pipeline).unwrap()
+        Plan::new(&pipeline).unwrap()
     }
 
     fn named(plan: &Plan, units: &[Vec<usize>]) -> Vec<String> {
@@ -141,12 +142,16 @@ mod tests {
     #[test]
     fn a_shard_alone_needs_what_its_inputs_are_made_of_and_no_more() {
         let (plan, root) = (plan(), tempfile::tempdir().unwrap());
-        let choice =
-            Choice { dataset: Some("a"), stage: Some("unitise"), shards: Some(&[2]), force: false };
-        let selection = Selection::of(&plan, choice, root.path()).unwrap();
+        let choice = Choice {
+            dataset: Some("a"),
+            stage: Some(Stage::Unitise),
+            shards: Some(&[2]),
+            force: false,
+        };
+        let selection = Selection::new(&plan, choice, root.path()).unwrap();
         assert_eq!(named(&plan, &selection.chosen), ["a unitise 2"]);
         assert_eq!(named(&plan, &selection.needed), ["a ingest 0", "a ingest 2", "a fit-kmeans 0"]);
-        let all = Selection::of(&plan, Choice::default(), root.path()).unwrap();
+        let all = Selection::new(&plan, Choice::default(), root.path()).unwrap();
         assert!(all.needed.iter().all(Vec::is_empty));
     }
 
@@ -155,9 +160,9 @@ mod tests {
         let (plan, root) = (plan(), tempfile::tempdir().unwrap());
         let of = |stage, shards| {
             let choice = Choice { dataset: Some("a"), stage, shards, force: false };
-            Selection::of(&plan, choice, root.path()).unwrap_err().to_string()
+            Selection::new(&plan, choice, root.path()).unwrap_err().to_string()
         };
-        assert!(of(Some("unitize"), None).contains("a unitise"));
-        assert_eq!(of(Some("ingest"), Some(&[1, 3])), "there is no shard 3; the last is 2");
+        assert!(of(Some(Stage::Pair), None).contains("a unitise"));
+        assert_eq!(of(Some(Stage::Ingest), Some(&[1, 3])), "there is no shard 3; the last is 2");
     }
 }

@@ -2,17 +2,23 @@ use std::io;
 use std::path::PathBuf;
 
 use slam_dataset::shard::ShardError;
-use slam_dataset::work::WorkError;
 
 use crate::scorer::ScorerError;
+use crate::source::CutError;
 
 /// The reasons why pairs could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
-    /// The stage does not understand its parameters.
-    #[error(transparent)]
-    Work(#[from] WorkError),
-    /// A shard cannot be read or written.
+    /// How sequences are cut.
+    #[error("[datasets.source]: {0}")]
+    Cut(#[from] CutError),
+    /// A source that makes no pairs.
+    #[error("a source of the kind '{kind}' makes no pairs; plan it again")]
+    NoPairs {
+        /// The kind of source.
+        kind: &'static str,
+    },
+    /// A shard that cannot be read or written.
     #[error(transparent)]
     Shard(#[from] ShardError),
     /// A file of pairs cannot be read.

@@ -13,5 +13,5 @@ mod stage;
 pub mod words;
 
 pub use error::PairError;
-pub use source::{PairSource, Sampler, Sampling};
-pub use stage::{OpenSampler, PairParams, pair};
+pub use source::{CutError, Sampler};
+pub use stage::{OpenSampler, pair};

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use slam_dataset::Outcome;
 use slam_dataset::schema::{PreferencePair, TokeniserInfo};
 use slam_dataset::shard::{ShardError, ShardWriter};
-use slam_dataset::work::Quarantined;
-use slam_dataset::{Outcome, stage};
+use slam_recipe::Stage;
+use slam_recipe::work::Quarantined;
 
 use crate::auto_bleu::auto_bleu;
 
@@ -50,7 +51,7 @@ impl PairShard {
         self.outcome.quarantined.push(Quarantined {
             id: id.to_owned(),
             source: self.source.clone(),
-            stage: stage::PAIR.name.to_owned(),
+            stage: Stage::Pair,
             error: error.into(),
         });
     }

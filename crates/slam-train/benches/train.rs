@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use serde_json::{Value, json};
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard;
+use slam_recipe::Key;
 use slam_train::RunContext;
 use slam_train::data::UnitShards;
 use slam_train::pretrain::{PretrainConfig, Start, pretrain};

@@ -1,33 +1,8 @@
 //! How long a run lasts: by the clock, by steps, by tokens or by passes over the data.
 
-use serde::{Deserialize, Serialize};
+pub use slam_recipe::training::{Budget, Spent};
 
 use crate::config_error::{ConfigError, Wanted, within};
-
-/// What ends a run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Budget {
-    /// Wall-clock seconds, over all sessions of the run, with the last save inside.
-    Seconds(f64),
-    /// Optimiser steps.
-    Steps(u64),
-    /// Tokens trained on.
-    Tokens(u64),
-    /// Passes over the training data.
-    Epochs(f64),
-}
-
-/// How far a run has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spent {
-    /// Optimiser steps.
-    pub steps: u64,
-    /// Tokens trained on.
-    pub tokens: u64,
-    /// Wall-clock seconds, over all sessions, from reading the data to the last save.
-    pub seconds: f64,
-}
 
 /// What a budget in seconds must know of the work ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,9 +22,27 @@ pub enum Stand {
     Go(f64),
 }
 
-impl Budget {
+/// A budget in the midst of a run.
+pub trait Course {
     /// The fraction of the budget that is spent; 1 or more ends the run.
-    pub fn progress(self, spent: &Spent, epoch_tokens: u64, pace: &Pace) -> f64 {
+    fn progress(self, spent: &Spent, epoch_tokens: u64, pace: &Pace) -> f64;
+
+    /// Whether there is a step to take, and at which point of the schedule.
+    ///
+    /// By the clock, a step is taken where at least half of it fits, and the last one is at the schedule's
+    /// end, so that the learning rate reaches its minimum however long steps have become. There is always a
+    /// first step.
+    fn stand(self, spent: &Spent, epoch_tokens: u64, pace: &Pace) -> Stand;
+
+    /// Whether the budget can be kept at all.
+    ///
+    /// # Errors
+    /// If it is not positive.
+    fn check(self) -> Result<(), ConfigError>;
+}
+
+impl Course for Budget {
+    fn progress(self, spent: &Spent, epoch_tokens: u64, pace: &Pace) -> f64 {
         match self {
             Self::Seconds(total) => spent.seconds / (total - pace.reserve).max(f64::MIN_POSITIVE),
             Self::Steps(total) => spent.steps as f64 / (total.max(1)) as f64,
@@ -58,12 +51,7 @@ impl Budget {
         }
     }
 
-    /// Whether there is a step to take, and at which point of the schedule.
-    ///
-    /// By the clock, a step is taken where at least half of it fits, and the last one is at the schedule's
-    /// end, so that the learning rate reaches its minimum however long steps have become. There is always a
-    /// first step.
-    pub fn stand(self, spent: &Spent, epoch_tokens: u64, pace: &Pace) -> Stand {
+    fn stand(self, spent: &Spent, epoch_tokens: u64, pace: &Pace) -> Stand {
         let progress = self.progress(spent, epoch_tokens, pace);
         if let Self::Seconds(total) = self {
             let left = total - pace.reserve - spent.seconds;
@@ -77,11 +65,7 @@ impl Budget {
         if progress >= 1.0 { Stand::Over } else { Stand::Go(progress) }
     }
 
-    /// Whether the budget can be kept at all.
-    ///
-    /// # Errors
-    /// If it is not positive.
-    pub fn check(self) -> Result<(), ConfigError> {
+    fn check(self) -> Result<(), ConfigError> {
         let (field, amount) = match self {
             Self::Seconds(seconds) => ("budget.seconds", seconds),
             Self::Steps(steps) => ("budget.steps", steps as f64),

@@ -1,10 +1,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use slam_dataset::publish::PublishError;
 use slam_dataset::shard::ShardError;
 use slam_lm::LmError;
 use slam_nn::weights::WeightsError;
+use slam_recipe::publish::PublishError;
 
 use crate::config_error::ConfigError;
 

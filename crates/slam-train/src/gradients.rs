@@ -11,7 +11,7 @@ use burn::tensor::{Device, GradientCheckpointingStrategy};
 use slam_lm::Decoder;
 use slam_nn::params::Parameters;
 
-use crate::config::{Activations, OptimiserConfig, Precision};
+use crate::config::{Activations, Optimised, OptimiserConfig, Precision, Width};
 use crate::objective::{Loss, Objective};
 use crate::optimiser::GradientSum;
 

@@ -1,7 +1,7 @@
 //! What a run is made of.
 
 use serde_json::Value;
-use slam_dataset::Key;
+use slam_recipe::Key;
 
 use crate::budget::Budget;
 use crate::config::OptimiserConfig;

@@ -41,7 +41,7 @@ impl Metrics {
                     kept.push('\n');
                 }
             }
-            slam_dataset::publish::write(&path, kept.as_bytes())?;
+            slam_recipe::publish::write(&path, kept.as_bytes())?;
         }
         let file = OpenOptions::new()
             .create(true)

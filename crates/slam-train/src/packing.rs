@@ -3,20 +3,7 @@
 //! A row holds whole pieces one behind the other; attention is block-diagonal and positions restart with
 //! each piece. The result is a function of the lengths and their order alone.
 
-use serde::{Deserialize, Serialize};
-
-/// How samples become rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Packing {
-    /// Pieces of at most the context, best-fit into rows; what then has room left is filled up with pieces
-    /// cut from the emptiest rows. Every row but one is used to 98 % and more.
-    #[default]
-    Fill,
-    /// The recipe's: pieces of at most the context, concatenated in order; a piece that does not fit into
-    /// the rest of a row begins the next.
-    Recipe,
-}
+pub use slam_recipe::training::Packing;
 
 /// A stretch of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

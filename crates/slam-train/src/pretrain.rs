@@ -5,19 +5,18 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::batch::next_tokens;
 use slam_lm::{Decoder, DecoderConfig, LmError, TokenBatch};
+use slam_recipe::Key;
+pub use slam_recipe::training::PretrainConfig;
 
-use crate::budget::Budget;
-use crate::config::{self, OptimiserConfig};
+use crate::config;
 use crate::config_error::{ConfigError, Wanted, within};
 use crate::context::{Mode, RunContext};
-use crate::data::{Corpus, Mixture, Samples, Selection, UnitShards, choose, same_tokeniser};
+use crate::data::{Corpus, Samples, Selection, UnitShards, choose, rates, same_tokeniser};
 use crate::error::TrainError;
 use crate::job::Job;
 use crate::objective::{Loss, Objective, Steps};
@@ -25,60 +24,28 @@ use crate::packing::{self, Packing, Piece};
 use crate::report::{self, Ended, Update};
 use crate::trainer;
 
-/// Parameters of pre-training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PretrainConfig {
-    /// When it ends.
-    pub budget: Budget,
-    /// Tokens of a row.
-    #[serde(default = "context")]
-    pub context: usize,
-    /// Rows of an optimiser step.
-    #[serde(default = "rows")]
-    pub rows: usize,
-    /// Rows computed at once; the rest of a step follows (gradient accumulation). 0 for all.
-    #[serde(default)]
-    pub micro_rows: usize,
-    /// How samples become rows.
-    #[serde(default)]
-    pub packing: Packing,
-    /// How datasets are mixed.
-    #[serde(default)]
-    pub mixture: Mixture,
-    /// Utterances of fewer units are left out.
-    #[serde(default)]
-    pub min_units: usize,
-    /// Utterances of more units are left out; 0 for none.
-    #[serde(default)]
-    pub max_units: usize,
-    /// One training utterance in this many is held out for validation, beside those of the split
-    /// `validation`; 0 for none.
-    #[serde(default)]
-    pub validation: usize,
-    /// The seed of the order and of random weights.
-    #[serde(default)]
-    pub seed: u64,
-    /// How the model is optimised.
-    #[serde(default)]
-    pub optimiser: OptimiserConfig,
-}
-
-fn context() -> usize {
-    1024
-}
-
-fn rows() -> usize {
-    128
-}
-
 /// Where a model's weights come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Start {
     /// Random weights of a Hugging Face configuration; its vocabulary is set from the tokeniser.
     Random(Value),
-    /// A checkpoint folder.
-    Checkpoint(PathBuf),
+    /// A checkpoint.
+    Checkpoint {
+        /// Its folder.
+        folder: PathBuf,
+        /// The key of its content: other weights in the same folder are another run.
+        key: Key,
+    },
+}
+
+impl Start {
+    /// What of the start the weights depend on.
+    fn identity(&self) -> Value {
+        match self {
+            Self::Random(config) => serde_json::json!({"random": config}),
+            Self::Checkpoint { key, .. } => serde_json::json!({"checkpoint": key}),
+        }
+    }
 }
 
 /// Pre-trains a model on unit shards, or goes on from the run's last checkpoint. A finished run with the
@@ -96,9 +63,9 @@ pub fn pretrain(
     data_key: &Key,
     context: &RunContext<'_>,
 ) -> Result<Ended, TrainError> {
-    let params = serde_json::json!({"config": config, "start": format!("{start:?}")});
+    let params = serde_json::json!({"config": config, "start": start.identity()});
     let identity = serde_json::json!({"config": config::identity(&params["config"]), "start": params["start"]});
-    let key = Key::of_work("pretrain", 3, &identity, [data_key]);
+    let key = Key::of_work("pretrain", 4, &identity, [data_key]);
     if let Some(summary) = report::finished(context.run, &key) {
         return Ok(Ended::Trained(summary));
     }
@@ -107,7 +74,7 @@ pub fn pretrain(
     let &PretrainConfig { min_units, max_units, validation, .. } = config;
     let selection = Selection { min_units, max_units, validation };
     let corpus = Corpus::open(&context.run.join("tokens"), datasets, data_key, &selection)?;
-    if let Start::Checkpoint(model) = start
+    if let Start::Checkpoint { folder: model, .. } = start
         && let Some(of_model) = crate::tokeniser_of_model(model)?
         && let Some(shard) = datasets.iter().flat_map(|d| &d.shards).next()
     {
@@ -116,7 +83,7 @@ pub fn pretrain(
     for dataset in &corpus.datasets {
         (context.tell)(&Update::Note(dataset.to_string()));
     }
-    let rates = config.mixture.rates(&corpus.datasets)?;
+    let rates = rates(&config.mixture, &corpus.datasets)?;
     let mut first_sample = 0;
     let mixed = corpus.datasets.iter().zip(rates).map(|(dataset, rate)| {
         let first = first_sample;
@@ -163,7 +130,7 @@ fn first_model(
             let shape = DecoderConfig::from_json(&json).map_err(LmError::from)?;
             Decoder::random(&shape, config.seed, context.device)?
         }
-        Start::Checkpoint(path) => Decoder::load(path, context.device)?,
+        Start::Checkpoint { folder, .. } => Decoder::load(folder, context.device)?,
     };
     let c = model.config();
     if c.vocab_size < vocabulary {

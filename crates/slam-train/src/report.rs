@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use slam_dataset::Key;
+use slam_recipe::Key;
 
 use crate::budget::Spent;
 use crate::plan::Plan;

@@ -3,20 +3,7 @@
 //! With `progress = step / steps` they are transformers' `cosine_with_min_lr` and `inverse_sqrt`; with the
 //! fraction of a time budget they reach their end exactly when the time is up.
 
-use serde::{Deserialize, Serialize};
-
-/// The shape of the learning rate after its linear warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shape {
-    /// Half a cosine from the peak to the minimum.
-    #[default]
-    Cosine,
-    /// The peak over the square root of the progress, in warm-ups.
-    InverseSqrt,
-    /// The peak.
-    Constant,
-}
+pub use slam_recipe::training::Shape;
 
 /// A learning-rate schedule.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use slam_lm::Decoder;
 
-use crate::budget::{Budget, Pace, Spent, Stand};
+use crate::budget::{Budget, Course, Pace, Spent, Stand};
+use crate::config::Width;
 use crate::context::RunContext;
 use crate::ending::Ending;
 use crate::job::Job;

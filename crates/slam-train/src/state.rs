@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use slam_dataset::Key;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::Decoder;
 use slam_lm::checkpoint::Format;
 use slam_nn::params::{Parameter, Parameters};
 use slam_nn::weights::{Weights, write_safetensors};
+use slam_recipe::Key;
 
 use crate::budget::Spent;
 use crate::context::RunContext;
@@ -85,7 +85,7 @@ struct Clock {
 /// Notes the time that a run has used.
 pub(crate) fn write_clock(run: &Path, key: &Key, seconds: f64) -> Result<(), TrainError> {
     let text = serde_json::to_vec(&Clock { key: key.clone(), seconds }).unwrap_or_default();
-    Ok(slam_dataset::publish::write(&run.join(CLOCK), &text)?)
+    Ok(slam_recipe::publish::write(&run.join(CLOCK), &text)?)
 }
 
 /// The time that a run has used, as last noted; 0 where it was not.
@@ -124,7 +124,7 @@ pub(crate) fn save(
     model.save(&staged, Format::Slamkit, None)?;
     write_moments(&staged.join(OPTIMISER), model, optimiser)?;
     let text = serde_json::to_vec_pretty(state).unwrap_or_default();
-    slam_dataset::publish::write(&staged.join(COUNTERS), &text)?;
+    slam_recipe::publish::write(&staged.join(COUNTERS), &text)?;
     publish_folder(&staged, &target)?;
     let best = state.best_step.unwrap_or(u64::MAX);
     let all = steps(run);
@@ -266,7 +266,7 @@ pub(crate) fn publish_model(
     let _ = fs::remove_dir_all(&staged);
     model.save(&staged, Format::Slamkit, None)?;
     let text = serde_json::to_vec_pretty(tokeniser).unwrap_or_default();
-    slam_dataset::publish::write(&staged.join(TOKENISER), &text)?;
+    slam_recipe::publish::write(&staged.join(TOKENISER), &text)?;
     publish_folder(&staged, &target)
 }
 

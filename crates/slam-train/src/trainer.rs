@@ -10,7 +10,8 @@ use slam_lm::Decoder;
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::Parameters;
 
-use crate::budget::{Budget, Stand};
+use crate::budget::{Budget, Course, Stand};
+use crate::config::Optimised;
 use crate::context::{Mode, RunContext};
 use crate::error::TrainError;
 use crate::gradients::{self, Devices, Done, computing};
@@ -249,7 +250,7 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
             "grad_norm": norm.to_string(),
             "samples": ids,
         });
-        match slam_dataset::publish::write(&path, text.to_string().as_bytes()) {
+        match slam_recipe::publish::write(&path, text.to_string().as_bytes()) {
             Ok(()) => TrainError::NotFinite { step, loss, norm, path },
             Err(e) => e.into(),
         }
@@ -299,7 +300,7 @@ impl<O: Objective + Sync> Run<'_, '_, O> {
             was_done: false,
         };
         let text = serde_json::to_vec_pretty(&summary).unwrap_or_default();
-        slam_dataset::publish::write(&run.join(SUMMARY), &text)?;
+        slam_recipe::publish::write(&run.join(SUMMARY), &text)?;
         Ok(summary)
     }
 }

@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use serde_json::{Value, json};
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard;
@@ -16,6 +15,7 @@ use slam_lm::{Decoder, TokenBatch};
 use slam_nn::ops::AdamWStep;
 use slam_nn::params::Parameters;
 use slam_nn::weights::Weights;
+use slam_recipe::Key;
 use slam_train::config::Decay;
 use slam_train::data::UnitShards;
 use slam_train::optimiser::{AdamW, GradientSum};

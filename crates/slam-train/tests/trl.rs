@@ -11,8 +11,9 @@ use burn::tensor::Device;
 use serde_json::{Value, json};
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::{PreferencePair, ReferenceLogProbs, TokeniserInfo};
-use slam_dataset::{Key, shard};
+use slam_dataset::shard;
 use slam_nn::weights::Weights;
+use slam_recipe::Key;
 use slam_train::dpo::{DpoConfig, dpo};
 use slam_train::{Ended, RunContext, TrainError};
 

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
-use slam_dataset::work::{Quarantined, WorkError};
-use slam_dataset::{Context, Outcome, WorkUnit, stage};
+use slam_dataset::work::WorkError;
+use slam_dataset::{Context, Outcome};
+use slam_recipe::params::ImportParams;
+use slam_recipe::work::Quarantined;
+use slam_recipe::{Stage, WorkUnit};
 
 use crate::slamkit::{self, LineError};
 
@@ -79,25 +81,9 @@ pub enum RowError {
     },
 }
 
-/// What an import is told of the units, as the lines do not say it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImportParams {
-    /// The tokeniser's name.
-    pub tokeniser: String,
-    /// How many units it has.
-    pub k: u32,
-    /// Frames a second before deduplication.
-    pub units_per_second: f64,
-    /// The split of every row.
-    pub split: String,
-}
-
-impl ImportParams {
-    /// What stands for the unknown tokeniser: files that are imported under one name belong together.
-    pub fn info(&self) -> TokeniserInfo {
-        TokeniserInfo::imported(&self.tokeniser, self.k, self.units_per_second)
-    }
+/// What stands for the unknown tokeniser: files that are imported under one name belong together.
+fn info(params: &ImportParams) -> TokeniserInfo {
+    TokeniserInfo::imported(&params.tokeniser, params.k, params.units_per_second)
 }
 
 /// Makes a unit shard of a file: a unit shard (`.parquet`), which keeps the identity of its tokeniser, or
@@ -105,14 +91,18 @@ impl ImportParams {
 ///
 /// # Errors
 /// If the file cannot be read, no row of it can be used, or the disk refuses.
-pub fn import(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, ImportError> {
-    let params: ImportParams = unit.params()?;
+pub fn import(
+    params: &ImportParams,
+    unit: &WorkUnit,
+    context: &Context<'_>,
+    out: &Path,
+) -> Result<Outcome, ImportError> {
     let path = unit.inputs.first().map(|i| context.path(i)).unwrap_or_default();
     if path.extension().is_some_and(|e| e == "parquet") {
         let reader = ShardReader::<UnitSequence>::open(&path)?;
         let info = TokeniserInfo::from_metadata(reader.metadata())
             .map_err(|reason| ImportError::NoTokeniser { path: path.clone(), reason })?;
-        let ImportParams { k, units_per_second, .. } = params;
+        let &ImportParams { k, units_per_second, .. } = params;
         if (info.k, info.units_per_second) != (k, units_per_second) {
             let found = Box::new(info);
             return Err(ImportError::OtherTokeniser { path, found, k, units_per_second });
@@ -127,7 +117,7 @@ pub fn import(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outc
     }
     let file = |source| ImportError::File { path: path.clone(), source };
     let reader = BufReader::new(File::open(&path).map_err(file)?);
-    let info = params.info();
+    let info = info(params);
     let mut shard = Shard::create(out, &info, &path)?;
     for (number, text) in reader.lines().enumerate() {
         let text = text.map_err(file)?;
@@ -180,7 +170,7 @@ impl<'a> Shard<'a> {
                 self.outcome.quarantined.push(Quarantined {
                     id: id.to_owned(),
                     source: self.source.display().to_string(),
-                    stage: stage::UNITISE.name.to_owned(),
+                    stage: Stage::Unitise,
                     error: error.to_string(),
                 });
                 self.first.get_or_insert(error);
@@ -209,8 +199,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use serde_json::{Value, json};
-    use slam_dataset::work::Input;
-    use slam_dataset::{Key, ShardName, shard};
+    use slam_dataset::shard;
+    use slam_recipe::work::Input;
+    use slam_recipe::{Key, ShardName, Work};
 
     use super::*;
 
@@ -220,10 +211,10 @@ mod tests {
         params: Value,
     ) -> Result<(Vec<UnitSequence>, Outcome), ImportError> {
         let input = Input { path: name.into(), key: Key::of_bytes(b"i") };
-        let (stage, out) = (stage::UNITISE, root.join(format!("{name}.out.parquet")));
-        let shard = ShardName::new(0, 1);
-        let unit =
-            WorkUnit::new(stage.name, stage.version, shard, params, vec![input], out.clone());
+        let out = root.join(format!("{name}.out.parquet"));
+        let params: ImportParams = serde_json::from_value(params).unwrap();
+        let work = Work::ImportUnits(params.clone());
+        let unit = WorkUnit::new(work, ShardName::new(0, 1), vec![input], out.clone());
         let cancel = AtomicBool::new(false);
         let context = Context {
             root,
@@ -232,7 +223,7 @@ mod tests {
             device: "cpu".into(),
             tools: BTreeMap::new(),
         };
-        let outcome = import(&unit, &context, &out)?;
+        let outcome = import(&params, &unit, &context, &out)?;
         Ok((shard::read(&out).unwrap(), outcome))
     }
 

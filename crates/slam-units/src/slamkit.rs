@@ -7,19 +7,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use slam_dataset::schema::UnitSequence;
 use slam_dataset::shard::{ShardError, ShardReader};
-
-/// Which of slamkit's two forms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Form {
-    /// `{"units": [3, 49], "duration": [2, 1], "file_name": "a"}`
-    Features,
-    /// `{"file_name": "a", "audio_repr": "<Un3><Un49>"}`
-    Tokens,
-}
+use slam_recipe::request::UnitsForm;
 
 /// A file that cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -60,15 +51,15 @@ pub enum LineError {
 }
 
 /// A row as a line, without its end.
-pub fn line(row: &UnitSequence, form: Form) -> String {
+pub fn line(row: &UnitSequence, form: UnitsForm) -> String {
     let name = python_string(&row.id);
     match form {
-        Form::Features => format!(
+        UnitsForm::Features => format!(
             "{{\"units\": {}, \"duration\": {}, \"file_name\": {name}}}",
             python_list(&row.units),
             python_list(&row.durations)
         ),
-        Form::Tokens => {
+        UnitsForm::Tokens => {
             let mut tokens = String::new();
             for unit in &row.units {
                 let _ = write!(tokens, "<Un{unit}>");
@@ -157,7 +148,7 @@ fn parse_tokens(text: &str) -> Result<Vec<u16>, LineError> {
 ///
 /// # Errors
 /// If a shard cannot be read or the disk refuses.
-pub fn export(shards: &[PathBuf], form: Form, path: &Path) -> Result<u64, SlamkitError> {
+pub fn export(shards: &[PathBuf], form: UnitsForm, path: &Path) -> Result<u64, SlamkitError> {
     let file = |source| SlamkitError::File { path: path.to_owned(), source };
     let mut out = io::BufWriter::new(File::create(path).map_err(file)?);
     let mut rows = 0;
@@ -186,8 +177,8 @@ mod tests {
             let (units, durations): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
             let split = "train".to_owned();
             let row = UnitSequence { id, units, durations, split, ..Default::default() };
-            prop_assert_eq!(&parse(&line(&row, Form::Features), "train").unwrap(), &row);
-            let tokens = parse(&line(&row, Form::Tokens), "train").unwrap();
+            prop_assert_eq!(&parse(&line(&row, UnitsForm::Features), "train").unwrap(), &row);
+            let tokens = parse(&line(&row, UnitsForm::Tokens), "train").unwrap();
             prop_assert_eq!((tokens.id, tokens.units), (row.id, row.units));
         }
 

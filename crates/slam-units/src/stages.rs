@@ -4,17 +4,20 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use rayon::prelude::*;
-use serde::Deserialize;
+use slam_audio::{AudioError, Counted};
 use slam_dataset::schema::{UnitSequence, Utterance};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
-use slam_dataset::work::{Input, Progress, Quarantined, WorkError, with_causes};
-use slam_dataset::{Context, Outcome, WorkUnit, stage};
+use slam_dataset::work::{Progress, WorkError};
+use slam_dataset::{Context, Outcome};
 use slam_nn::device::{DeviceError, DeviceSpec};
+use slam_recipe::params::{FitParams, UnitiseParams};
+use slam_recipe::work::{Input, Quarantined};
+use slam_recipe::{Stage, WorkUnit, with_causes};
 
-use crate::features::{FeatureConfig, of_all};
-use crate::kmeans::{KMeans, KMeansConfig, KMeansError, Thinned};
+use crate::features::{self, FeatureError, of_all};
+use crate::kmeans::{KMeans, KMeansError, Thinned};
 use crate::prefetch;
-use crate::tokeniser::{Checkpoint, Tokeniser};
+use crate::tokeniser::{Checkpoint, Tokeniser, TokeniserError};
 
 /// Rows read before they are handled in parallel: fills the cores.
 const BATCH: usize = 64;
@@ -35,7 +38,13 @@ pub enum UnitsError {
     KMeans(#[from] KMeansError),
     /// A tokeniser whose parts do not fit.
     #[error("tokeniser: {0}")]
-    Tokeniser(String),
+    Tokeniser(#[from] TokeniserError),
+    /// Features that cannot be made.
+    #[error("tokeniser: {0}")]
+    Features(#[from] FeatureError),
+    /// A device that cannot be opened.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A unit of work without its inputs.
     #[error("the unit has {found} inputs, expected {expected}; plan it again")]
     Inputs {
@@ -49,34 +58,9 @@ pub enum UnitsError {
     Interrupted,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FitParams {
-    features: FeatureConfig,
-    #[serde(default, deserialize_with = "null_is_default")]
-    kmeans: KMeansConfig,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UnitiseParams {
-    name: String,
-    features: FeatureConfig,
-}
-
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
-}
-
 /// The device of a unit of work.
-fn device(context: &Context<'_>) -> Result<Device, UnitsError> {
-    let spec: DeviceSpec =
-        context.device.parse().map_err(|e: DeviceError| UnitsError::Tokeniser(e.to_string()))?;
-    spec.open().map_err(|e| UnitsError::Tokeniser(e.to_string()))
+fn device(context: &Context<'_>) -> Result<Device, DeviceError> {
+    context.device.parse::<DeviceSpec>()?.open()
 }
 
 /// The feature extractor's weights among the inputs: the folder that holds `config.json`.
@@ -86,14 +70,26 @@ fn checkpoint(inputs: &[Input], context: &Context<'_>) -> Option<Checkpoint> {
     Some(Checkpoint { folder, keys: inputs.iter().map(|i| i.key.clone()).collect() })
 }
 
-/// Samples of a corpus row, or why there are none.
-fn samples(row: &Utterance) -> Result<Vec<f32>, String> {
-    let audio = slam_audio::decode_bytes(&row.flac).map_err(|e| with_causes(&e))?;
+/// Why a corpus row has no samples.
+#[derive(Debug, thiserror::Error)]
+enum RowError {
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+    #[error("{found} Hz in a corpus of {expected} Hz", expected = slam_audio::RATE_HZ)]
+    Rate { found: u32 },
+    /// What the decoder had to repair; a corpus holds what its stage wrote, which is whole.
+    #[error("{warning}")]
+    Repaired { warning: Counted },
+}
+
+/// Samples of a corpus row.
+fn samples(row: &Utterance) -> Result<Vec<f32>, RowError> {
+    let audio = slam_audio::decode_bytes(&row.flac)?;
     if audio.rate_hz != slam_audio::RATE_HZ {
-        return Err(format!("{} Hz in a corpus of {} Hz", audio.rate_hz, slam_audio::RATE_HZ));
+        return Err(RowError::Rate { found: audio.rate_hz });
     }
     match audio.warnings.first() {
-        Some(warning) => Err(warning.to_string()),
+        Some(warning) => Err(RowError::Repaired { warning: warning.clone() }),
         None => Ok(audio.samples),
     }
 }
@@ -102,7 +98,7 @@ fn samples(row: &Utterance) -> Result<Vec<f32>, String> {
 struct Batch {
     rows: Vec<Utterance>,
     /// Samples of each row, or why there are none.
-    audio: Vec<Result<Vec<f32>, String>>,
+    audio: Vec<Result<Vec<f32>, RowError>>,
     /// Rows of the shard that have been read, and all.
     read: u64,
     total: u64,
@@ -147,20 +143,18 @@ fn report(context: &Context<'_>, samples: u64, read: u64, total: u64) -> Result<
 /// # Errors
 /// If a shard cannot be read, there are too few frames, or the file cannot be written.
 pub fn fit_kmeans(
+    params: &FitParams,
     unit: &WorkUnit,
     context: &Context<'_>,
     out: &Path,
 ) -> Result<Outcome, UnitsError> {
-    let params: FitParams = unit.params()?;
     let is_shard = |i: &&Input| i.path.extension().is_some_and(|e| e == "parquet");
     let corpus: Vec<&Input> = unit.inputs.iter().filter(is_shard).collect();
     let weights: Vec<Input> = unit.inputs.iter().filter(|i| !is_shard(i)).cloned().collect();
     let checkpoint = checkpoint(&weights, context);
     let device = device(context)?;
-    let extractor = params
-        .features
-        .build(checkpoint.as_ref().map(|c| c.folder.as_path()), &device)
-        .map_err(UnitsError::Tokeniser)?;
+    let folder = checkpoint.as_ref().map(|c| c.folder.as_path());
+    let extractor = features::build(&params.features, folder, &device)?;
     let dim = extractor.dim();
     let mut frames = Thinned::new(dim, params.kmeans.max_frames);
     let mut outcome = Outcome::default();
@@ -195,8 +189,12 @@ pub fn fit_kmeans(
 /// # Errors
 /// If a shard cannot be read or written, or the tokeniser's parts do not fit. A row that cannot be decoded
 /// goes to quarantine.
-pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Outcome, UnitsError> {
-    let params: UnitiseParams = unit.params()?;
+pub fn unitise(
+    params: &UnitiseParams,
+    unit: &WorkUnit,
+    context: &Context<'_>,
+    out: &Path,
+) -> Result<Outcome, UnitsError> {
     let [corpus, centroids, weights @ ..] = &unit.inputs[..] else {
         let found = unit.inputs.len();
         return Err(UnitsError::Inputs { found, expected: "a corpus shard and centroids" });
@@ -208,8 +206,7 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
         checkpoint(weights, context).as_ref(),
         kmeans,
         &device(context)?,
-    )
-    .map_err(UnitsError::Tokeniser)?;
+    )?;
     let mut writer = ShardWriter::create(out, &tokeniser.info().to_metadata())?;
     let mut outcome = Outcome::default();
     let (mut total_units, mut total_samples) = (0, 0);
@@ -231,8 +228,8 @@ pub fn unitise(unit: &WorkUnit, context: &Context<'_>, out: &Path) -> Result<Out
                     Err(error) => outcome.quarantined.push(Quarantined {
                         id: row.id,
                         source: corpus.display().to_string(),
-                        stage: stage::UNITISE.name.to_owned(),
-                        error: error.clone(),
+                        stage: Stage::Unitise,
+                        error: with_causes(error),
                     }),
                 }
             }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use slam_dataset::Key;
 use slam_dataset::schema::TokeniserInfo;
+use slam_recipe::Key;
 
-use crate::features::{FeatureConfig, FeatureError, FeatureExtractor, of_all};
+use crate::features::{self, FeatureConfig, FeatureError, FeatureExtractor, of_all};
 use crate::kmeans::KMeans;
 
 /// Samples a second of every corpus.
@@ -60,7 +60,8 @@ impl Tokeniser {
         kmeans: KMeans,
         device: &Device,
     ) -> Result<Self, TokeniserError> {
-        let extractor = features.build(checkpoint.map(|c| c.folder.as_path()), device)?;
+        let folder = checkpoint.map(|c| c.folder.as_path());
+        let extractor = features::build(features, folder, device)?;
         let (frame, centroid) = (extractor.dim(), kmeans.dim());
         if frame != centroid {
             return Err(TokeniserError::Size { frame, centroid });

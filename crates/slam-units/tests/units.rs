@@ -5,13 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::UnitSequence;
 use slam_nn::weights::Weights;
+use slam_recipe::Key;
+use slam_recipe::request::UnitsForm;
 use slam_units::features::FeatureConfig;
 use slam_units::kmeans::KMeans;
-use slam_units::slamkit::{self, Form};
+use slam_units::slamkit;
 use slam_units::{Checkpoint, Tokeniser};
 
 fn fixtures() -> PathBuf {
@@ -48,8 +49,8 @@ fn slamkits_lines_come_out_byte_for_byte() {
         let frames: usize = durations.iter().map(|d| usize::from(*d)).sum();
         assert_eq!(frames, wavs[i].len() / 640, "durations sum to the frames");
         let row = UnitSequence { id: format!("wav{i}"), units, durations, ..Default::default() };
-        features += &(slamkit::line(&row, Form::Features) + "\n");
-        tokens += &(slamkit::line(&row, Form::Tokens) + "\n");
+        features += &(slamkit::line(&row, UnitsForm::Features) + "\n");
+        tokens += &(slamkit::line(&row, UnitsForm::Tokens) + "\n");
     }
     let expected = |name: &str| fs::read_to_string(fixtures().join("units").join(name)).unwrap();
     assert_eq!(features, expected("features.jsonl"));

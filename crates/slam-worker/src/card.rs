@@ -5,117 +5,119 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use slam_eval::Evaluation;
+use slam_recipe::RunFile;
+use slam_recipe::pipeline::Dataset;
+use slam_recipe::training::Budget;
+use slam_train::Summary;
 
-/// A model card from what lies around a checkpoint of a run: data, tokeniser, budget and scores.
-pub(crate) fn of(checkpoint: &Path) -> String {
-    let json =
-        |path: PathBuf| -> Option<Value> { serde_json::from_slice(&fs::read(path).ok()?).ok() };
-    let mut card = String::from(
-        "---\nlibrary_name: transformers\ntags: [speech, speech-language-model]\n---\n\n# A speech language model over discrete units\n\nTrained with Slam.\n",
-    );
-    let mut add = |title: &str, lines: Vec<String>| {
-        if !lines.is_empty() {
-            let _ = writeln!(card, "\n## {title}\n");
-            for line in lines {
-                let _ = writeln!(card, "- {line}");
-            }
-        }
-    };
-    if let Some(t) = json(checkpoint.join("tokeniser.json")) {
-        add(
-            "Tokeniser",
-            vec![format!(
-                "{}: {} units, {} frames a second, identity `{}`",
-                t["name"].as_str().unwrap_or_default(),
-                t["k"],
-                t["units_per_second"],
-                t["identity"].as_str().unwrap_or_default()
-            )],
-        );
-    }
-    if let Some(c) = json(checkpoint.join("config.json")) {
-        let base = if c["base_config"].is_object() { &c["base_config"] } else { &c };
-        let said = |key: &str| base[key].as_u64().unwrap_or_default();
-        add(
-            "Model",
-            vec![format!(
-                "{}: {} blocks of width {}, {} tokens (`<PAD>` 0, `<S>` 1 at both ends of a sequence, unit *u* is *u* + 2)",
-                base["model_type"].as_str().unwrap_or_default(),
-                said("num_hidden_layers"),
-                said("hidden_size"),
-                c["vocab_size"]
-            )],
-        );
-    }
+const HEAD: &str = "---\nlibrary_name: transformers\ntags: [speech, speech-language-model]\n---\n\n\
+                    # A speech language model over discrete units\n\nTrained with Slam.\n";
+
+/// A model card from what lies around a checkpoint of a run: data, tokeniser, budget and scores. What is not there
+/// is left out.
+pub(crate) fn new(checkpoint: &Path) -> String {
     let stage = checkpoint.parent();
     let run = stage.and_then(Path::parent);
-    let file = run.and_then(|r| json(r.join("run.json"))).unwrap_or_default();
-    let datasets = file["pipeline"]["datasets"].as_array().into_iter().flatten();
-    add(
-        "Data",
-        datasets
-            .map(|d| {
-                let licence =
-                    d["licence"].as_str().filter(|l| !l.is_empty()).unwrap_or("licence unknown");
-                format!("{} ({licence})", d["name"].as_str().unwrap_or_default())
-            })
-            .collect(),
-    );
-    let name = stage.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    // A model of preference optimisation was pre-trained first.
-    let before = (name == "dpo").then_some("pretrain");
-    let trained = before.into_iter().chain([&*name]).filter_map(|stage| {
-        let spent = json(run?.join(stage).join("summary.json"))?["spent"].take();
-        let table = if stage == "pretrain" { "train" } else { stage };
-        Some(format!(
-            "{stage}: {} steps, {} tokens, {:.0} s{}",
-            spent["steps"],
-            spent["tokens"],
-            spent["seconds"].as_f64().unwrap_or_default(),
-            budget(&file["pipeline"][table]["params"]["budget"])
-        ))
-    });
-    add("Training", trained.collect());
-    let scores =
-        run.and_then(|r| fs::read_dir(r.join("scores")).ok()).into_iter().flatten().flatten();
-    let scored = |v: &Value| {
-        let path = v["checkpoint"].as_str().map(PathBuf::from);
-        path.is_some_and(|p| fs::canonicalize(p).ok() == fs::canonicalize(checkpoint).ok())
-    };
-    for record in scores.filter_map(|e| json(e.path())).filter(scored) {
-        let suites = record["suites"].as_array().cloned().unwrap_or_default();
-        add(
-            "Scores",
-            suites
-                .iter()
-                .map(|s| {
-                    let percent =
-                        |field: &str| 100.0 * s["all"][field].as_f64().unwrap_or(f64::NAN);
-                    format!(
-                        "{}: {:.1} % [{:.1}, {:.1}] of {} pairs ({} convention)",
-                        s["suite"].as_str().unwrap_or_default(),
-                        percent("share"),
-                        percent("low"),
-                        percent("high"),
-                        s["all"]["pairs"],
-                        s["convention"].as_str().unwrap_or_default()
-                    )
-                })
-                .collect(),
-        );
+    let stage = stage.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let file = run.and_then(|run| RunFile::read(run).ok());
+    let sections = [
+        ("Tokeniser", tokeniser(checkpoint)),
+        ("Model", model(checkpoint)),
+        ("Data", file.iter().flat_map(|f| &f.pipeline.datasets).map(dataset).collect()),
+        ("Training", run.map_or_else(Vec::new, |run| training(run, &stage, file.as_ref()))),
+        ("Scores", run.map_or_else(Vec::new, |run| scores(run, checkpoint))),
+    ];
+    let mut card = HEAD.to_owned();
+    for (title, lines) in sections.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+        let lines: Vec<_> = lines.iter().map(|line| format!("- {line}\n")).collect();
+        let _ = write!(card, "\n## {title}\n\n{}", lines.concat());
     }
     card
 }
 
-/// What a stage was given to end with.
-fn budget(given: &Value) -> String {
-    let Some((name, value)) = given.as_object().and_then(|given| given.iter().next()) else {
-        return String::new();
+fn tokeniser(checkpoint: &Path) -> Vec<String> {
+    let Ok(Some(info)) = slam_train::tokeniser_of_model(checkpoint) else { return vec![] };
+    let (name, k, rate) = (info.name, info.k, info.units_per_second);
+    vec![format!("{name}: {k} units, {rate} frames a second, identity `{}`", info.identity)]
+}
+
+/// The sizes, from the checkpoint's own configuration: slamkit's form holds the text model's inside.
+fn model(checkpoint: &Path) -> Vec<String> {
+    let read = || serde_json::from_slice(&fs::read(checkpoint.join("config.json")).ok()?).ok();
+    let Some(config): Option<Value> = read() else { return vec![] };
+    let base = if config["base_config"].is_object() { &config["base_config"] } else { &config };
+    let size = |key: &str| base[key].as_u64().unwrap_or_default();
+    vec![format!(
+        "{}: {} blocks of width {}, {} tokens (`<PAD>` 0, `<S>` 1 at both ends of a sequence, unit *u* is *u* + 2)",
+        base["model_type"].as_str().unwrap_or_default(),
+        size("num_hidden_layers"),
+        size("hidden_size"),
+        config["vocab_size"]
+    )]
+}
+
+fn dataset(dataset: &Dataset) -> String {
+    let licence = match dataset.licence.as_str() {
+        "" => "licence unknown",
+        licence => licence,
     };
-    match value.as_f64() {
-        Some(seconds) if name == "seconds" && seconds >= 3600.0 => {
-            format!(" of a budget of {:.2} h", seconds / 3600.0)
-        }
-        _ => format!(" of a budget of {value} {name}"),
+    format!("{} ({licence})", dataset.name)
+}
+
+/// A line a stage behind the checkpoint: a model of preference optimisation was pre-trained first.
+fn training(run: &Path, stage: &str, file: Option<&RunFile>) -> Vec<String> {
+    let before = (stage == "dpo").then_some("pretrain");
+    let stages = before.into_iter().chain([stage]);
+    let pipeline = file.map(|f| &f.pipeline);
+    let budget = |stage: &str| match stage {
+        "pretrain" => pipeline?.train.as_ref().map(|t| t.params.budget),
+        _ => pipeline?.dpo.as_ref().map(|t| t.params.budget),
+    };
+    let line = |stage: &str| {
+        let bytes = fs::read(run.join(stage).join("summary.json")).ok()?;
+        let Summary { spent, .. } = serde_json::from_slice(&bytes).ok()?;
+        let budget = budget(stage).map_or(String::new(), |b| format!(" of a budget of {}", text(b)));
+        let (steps, tokens, seconds) = (spent.steps, spent.tokens, spent.seconds);
+        Some(format!("{stage}: {steps} steps, {tokens} tokens, {seconds:.0} s{budget}"))
+    };
+    stages.filter_map(line).collect()
+}
+
+/// A budget in words.
+fn text(budget: Budget) -> String {
+    match budget {
+        Budget::Seconds(s) if s >= 3600.0 => format!("{:.2} h", s / 3600.0),
+        Budget::Seconds(s) => format!("{s} seconds"),
+        Budget::Steps(n) => format!("{n} steps"),
+        Budget::Tokens(n) => format!("{n} tokens"),
+        Budget::Epochs(n) => format!("{n} epochs"),
     }
+}
+
+/// The scores that were made of this checkpoint.
+fn scores(run: &Path, checkpoint: &Path) -> Vec<String> {
+    let entries = fs::read_dir(run.join("scores")).into_iter().flatten().flatten();
+    let mut shards: Vec<PathBuf> = entries
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "parquet"))
+        .collect();
+    shards.sort();
+    let place = |path: &Path| fs::canonicalize(path).ok();
+    let records = shards.iter().filter_map(|shard| Evaluation::read(shard).ok());
+    let of_checkpoint = records.filter(|e| place(&e.checkpoint) == place(checkpoint));
+    of_checkpoint
+        .flat_map(|e| e.suites)
+        .map(|s| {
+            format!(
+                "{}: {:.1} % [{:.1}, {:.1}] of {} pairs ({} convention)",
+                s.suite,
+                100.0 * s.all.share,
+                100.0 * s.all.low,
+                100.0 * s.all.high,
+                s.all.pairs,
+                s.convention.name()
+            )
+        })
+        .collect()
 }

@@ -1,79 +1,35 @@
 //! Checkpoints and unit shards in the forms of other programs, out and in.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Deserialize;
-use slam_dataset::{Context, Event, WorkUnit, publish, work};
+use slam_dataset::Context;
 use slam_lm::Decoder;
 use slam_lm::checkpoint::{Format, TwistOptions};
 use slam_nn::device::DeviceSpec;
-use slam_units::slamkit::{self, Form};
+use slam_recipe::event::Outcome;
+use slam_recipe::publish;
+use slam_recipe::request::{CheckpointForm, ConvertRequest};
+use slam_units::slamkit;
 
-use crate::{card, runs, signals};
+use crate::{card, signals};
 
-/// What to convert.
-#[derive(Deserialize)]
-#[serde(tag = "what", rename_all = "kebab-case", deny_unknown_fields)]
-enum ConvertRequest {
-    /// A checkpoint to another form.
-    Checkpoint {
-        checkpoint: PathBuf,
-        out: PathBuf,
-        /// `slamkit` or `hugging-face`.
-        form: CheckpointForm,
-        /// Tensors that may differ.
-        #[serde(default)]
-        allow: Vec<String>,
-    },
-    /// A text model to a unit model (TWIST).
-    Twist {
-        text_model: PathBuf,
-        out: PathBuf,
-        /// Units; `<PAD>` and `<S>` come on top.
-        units: usize,
-        rope_theta: Option<f64>,
-        max_positions: Option<usize>,
-        /// Whether the head is the embedding; as in the text model where absent.
-        tie_embeddings: Option<bool>,
-        /// Tensors that may differ.
-        #[serde(default)]
-        allow: Vec<String>,
-        /// Seed of what the text model does not have.
-        #[serde(default)]
-        seed: u64,
-    },
-    /// Unit shards to slamkit's JSON lines.
-    Units { shards: Vec<PathBuf>, form: Form, out: PathBuf },
-    /// slamkit's JSON lines to a unit shard.
-    Lines { unit: WorkUnit, root: PathBuf },
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum CheckpointForm {
-    Slamkit,
-    HuggingFace,
-}
-
-impl From<CheckpointForm> for Format {
-    fn from(form: CheckpointForm) -> Self {
-        match form {
-            CheckpointForm::Slamkit => Self::Slamkit,
-            CheckpointForm::HuggingFace => Self::HuggingFace,
-        }
+fn format(form: CheckpointForm) -> Format {
+    match form {
+        CheckpointForm::Slamkit => Format::Slamkit,
+        CheckpointForm::HuggingFace => Format::HuggingFace,
     }
 }
 
-/// Converts as a request file says.
-pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
+/// Converts.
+pub(crate) fn run(request: ConvertRequest) -> anyhow::Result<Outcome> {
     let device = DeviceSpec::Cpu.open()?;
-    let text = match runs::read(request)? {
+    let text = match request {
         ConvertRequest::Checkpoint { checkpoint, out, form, allow } => {
             let model = Decoder::load_allowing(&checkpoint, &allow, &device)
                 .with_context(|| format!("checkpoint {}", checkpoint.display()))?;
-            let card = card::of(&checkpoint);
-            model.save(&out, form.into(), Some(&card))?;
+            let card = card::new(&checkpoint);
+            model.save(&out, format(form), Some(&card))?;
             copy_tokeniser(&checkpoint, &out)?;
             format!("{} parameters in {}", model.num_parameters(), out.display())
         }
@@ -108,9 +64,7 @@ pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
                 device: DeviceSpec::Cpu.to_string(),
                 tools: crate::stages::tools(),
             };
-            let receipt = work::execute(&unit, &context, |out| {
-                slam_units::import::import(&unit, &context, out)
-            })?;
+            let receipt = crate::stages::execute(&unit, &context)?;
             format!(
                 "{} rows in {}, {} lines quarantined",
                 receipt.rows,
@@ -119,8 +73,7 @@ pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
             )
         }
     };
-    Event::Result { text }.print();
-    Ok(())
+    Ok(Outcome::Made(text))
 }
 
 /// The tokeniser's identity goes with the model.

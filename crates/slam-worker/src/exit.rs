@@ -32,7 +32,7 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Told>() => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {}", slam_dataset::work::with_causes(error.as_ref()));
+            eprintln!("error: {}", slam_recipe::with_causes(error.as_ref()));
             ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })
         }
     }

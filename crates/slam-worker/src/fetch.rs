@@ -1,21 +1,21 @@
 //! Fetches what a request names, and says how far it is.
 
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use slam_corpus::fetch::{FetchError, FetchRequest, HubSettings, Watch, fetch};
-use slam_dataset::Event;
+use slam_corpus::fetch::{FetchError, HubSettings, Watch, fetch};
+use slam_recipe::Event;
+use slam_recipe::event::Outcome;
+use slam_recipe::request::FetchRequest;
 
 use crate::exit::Interrupted;
-use crate::{runs, signals};
+use crate::signals;
 
 /// Between two reports.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Fetches as a request file says.
-pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
-    let request: FetchRequest = runs::read(request)?;
+/// Fetches.
+pub(crate) fn run(request: &FetchRequest) -> anyhow::Result<Outcome> {
     let last = Mutex::new(Instant::now());
     let progress = |name: &str, bytes: u64, size: Option<u64>| {
         let Ok(mut last) = last.lock() else { return };
@@ -33,7 +33,7 @@ pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
         .print();
     };
     let watch = Watch { progress: &progress, cancel: signals::flag() };
-    let fetched = match fetch(&request, &HubSettings::from_environment(), &watch) {
+    let fetched = match fetch(request, &HubSettings::from_environment(), &watch) {
         Ok(fetched) => fetched,
         Err(FetchError::Interrupted) => return Err(Interrupted.into()),
         Err(e) => return Err(e.into()),
@@ -44,6 +44,5 @@ pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
         fetched.kept,
         request.folder.display()
     );
-    Event::Result { text }.print();
-    Ok(())
+    Ok(Outcome::Made(text))
 }

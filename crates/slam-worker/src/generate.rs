@@ -2,50 +2,23 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, bail};
-use serde::{Deserialize, Serialize};
-use slam_dataset::work::Input;
-use slam_dataset::{Event, publish};
+use serde::Serialize;
 use slam_lm::generate::{GenerateOptions, generate};
 use slam_lm::tokenizer::{token_units, unit_tokens};
 use slam_lm::{BOS, Decoder};
 use slam_nn::device::DeviceSpec;
-use slam_units::features::FeatureConfig;
+use slam_recipe::event::Outcome;
+use slam_recipe::request::{GenerateRequest, Reporting};
+use slam_recipe::{Event, publish};
 use slam_units::kmeans::KMeans;
 use slam_units::{Checkpoint, Tokeniser};
 
 use crate::exit::Interrupted;
 use crate::signals;
-
-/// Prompts to continue.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GenerateRequest {
-    checkpoint: PathBuf,
-    /// Recordings, or JSON files with a list of units.
-    prompts: Vec<PathBuf>,
-    /// Seconds of each recording that are the prompt; the whole where absent.
-    prompt_seconds: Option<f64>,
-    /// The tokeniser's name, features and files (centroids, then weights).
-    tokeniser: String,
-    features: FeatureConfig,
-    tokeniser_files: Vec<Input>,
-    root: PathBuf,
-    max_new_tokens: usize,
-    temperature: f64,
-    top_k: usize,
-    top_p: f64,
-    repetition_penalty: f64,
-    seed: u64,
-    /// Where the continuations go, as JSON.
-    out: Option<PathBuf>,
-    /// Whether each unit is told as it is drawn.
-    #[serde(default)]
-    stream: bool,
-}
 
 /// One continued prompt.
 #[derive(Serialize)]
@@ -58,9 +31,8 @@ struct Continuation {
     ended: bool,
 }
 
-/// Continues prompts as a request file says.
-pub(crate) fn run(request: &Path, device: &str) -> anyhow::Result<()> {
-    let r: GenerateRequest = crate::runs::read(request)?;
+/// Continues prompts.
+pub(crate) fn run(r: &GenerateRequest, device: &str) -> anyhow::Result<Outcome> {
     let device = device.parse::<DeviceSpec>()?.open()?;
     let model = Decoder::load(&r.checkpoint, &device)
         .with_context(|| format!("checkpoint {}", r.checkpoint.display()))?;
@@ -75,7 +47,7 @@ pub(crate) fn run(request: &Path, device: &str) -> anyhow::Result<()> {
         } else {
             let tokeniser = match &mut tokeniser {
                 Some(t) => t,
-                none => none.insert(load_tokeniser(&r, &device)?),
+                none => none.insert(load_tokeniser(r, &device)?),
             };
             unitise(path, r.prompt_seconds, tokeniser)?
         };
@@ -98,7 +70,7 @@ pub(crate) fn run(request: &Path, device: &str) -> anyhow::Result<()> {
     let total = (r.max_new_tokens * tokens.len()) as f64;
     let new = generate(&model, &tokens, &options, &mut |prompt, token| {
         drawn += 1;
-        if r.stream {
+        if r.reporting == Reporting::Streamed {
             let unit = token_units(&[token]).first().copied();
             Event::Unit { prompt, unit }.print();
         }
@@ -135,23 +107,26 @@ pub(crate) fn run(request: &Path, device: &str) -> anyhow::Result<()> {
     if let Some(out) = &r.out {
         publish::write(out, text.as_bytes())?;
     }
-    Event::Result { text }.print();
-    Ok(())
+    Ok(Outcome::Table(text))
 }
 
 fn load_tokeniser(
     r: &GenerateRequest,
     device: &slam_nn::device::Device,
 ) -> anyhow::Result<Tokeniser> {
-    let [centroids, weights @ ..] = &r.tokeniser_files[..] else {
+    let Some(named) = &r.tokeniser else {
+        bail!("the request names no tokeniser, which a recording needs");
+    };
+    let [centroids, weights @ ..] = &named.files[..] else {
         bail!("the request names no centroids");
     };
     let checkpoint = weights.iter().find(|i| i.path.ends_with("config.json")).and_then(|config| {
-        let folder = r.root.join(&config.path).parent()?.to_owned();
+        let folder = named.root.join(&config.path).parent()?.to_owned();
         Some(Checkpoint { folder, keys: weights.iter().map(|i| i.key.clone()).collect() })
     });
-    let kmeans = KMeans::read(&r.root.join(&centroids.path))?;
-    let tokeniser = Tokeniser::new(&r.tokeniser, &r.features, checkpoint.as_ref(), kmeans, device)?;
+    let kmeans = KMeans::read(&named.root.join(&centroids.path))?;
+    let tokeniser =
+        Tokeniser::new(&named.name, &named.features, checkpoint.as_ref(), kmeans, device)?;
     if let Some(expected) = slam_train::tokeniser_of_model(&r.checkpoint)?
         && expected.identity != tokeniser.info().identity
     {

@@ -1,4 +1,4 @@
-//! Training runs and evaluations: reads a request file, carries it out, says what came of it.
+//! Training runs and evaluations.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,141 +6,90 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use slam_dataset::{Event, Key};
-use slam_eval::aggregate::{Accuracy, Convention, SuiteScore};
-use slam_eval::report::{self, CompareRequest, ReportRequest};
-use slam_eval::{Evaluation, Probe, ProbeRequest};
+use slam_eval::aggregate::{Accuracy, SuiteScore};
+use slam_eval::{Evaluation, Probe, report};
 use slam_lm::Decoder;
 use slam_nn::device::{Device, DeviceSpec};
-use slam_train::data::UnitShards;
-use slam_train::dpo::DpoConfig;
+use slam_recipe::Event;
+use slam_recipe::evaluation::ProbeRequest;
+use slam_recipe::event::Outcome;
+use slam_recipe::request::{
+    CompareRequest, DpoRequest, EvaluateRequest, PretrainRequest, ReportRequest,
+};
 use slam_train::plan::clock;
-use slam_train::pretrain::{PretrainConfig, Start};
+use slam_train::pretrain::Start;
 use slam_train::{Ended, Mode, Plan, Report, RunContext, TrainError, Update};
 
 use crate::exit::Interrupted;
 use crate::signals;
 
-/// The result of a step that had nothing to do.
-const UP_TO_DATE: &str = "up to date";
-
-/// A run of pre-training.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PretrainRequest {
-    params: PretrainConfig,
-    /// A Hugging Face configuration for random weights; with a `checkpoint`, the folder of the weights, and
-    /// what of its configuration the pipeline states.
-    pub(crate) model: Value,
-    datasets: Vec<UnitShards>,
-    data_key: Key,
-    run: PathBuf,
-    /// Suites to score at each validation.
-    #[serde(default)]
-    suites: Option<ProbeRequest>,
-}
-
-/// A run of preference optimisation.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DpoRequest {
-    params: DpoConfig,
-    policy: PathBuf,
-    shards: Vec<PathBuf>,
-    data_key: Key,
-    run: PathBuf,
-    /// Suites to score at each validation.
-    #[serde(default)]
-    suites: Option<ProbeRequest>,
-}
-
-/// Scores of one checkpoint.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EvaluateRequest {
-    checkpoint: PathBuf,
-    shards: Vec<PathBuf>,
-    /// How pairs are compared; where it is missing, as each suite's published scores do.
-    #[serde(default)]
-    convention: Option<Convention>,
-    /// Where the scores shard goes; a summary is written beside it as `.json`.
-    out: PathBuf,
-}
-
-/// Reads a request file.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let bytes = fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is no request", path.display()))
-}
-
-/// Pre-trains as a request file says.
-pub(crate) fn pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
-    let request: PretrainRequest = read(request)?;
+/// Pre-trains.
+pub(crate) fn pretrain(request: &PretrainRequest, device: &str) -> anyhow::Result<Outcome> {
     crate::check::model(&request.model)?;
-    let start = start_of(&request);
+    let start = start_of(request)?;
     let shards = request.datasets.iter().flat_map(|d| &d.shards);
     let probe = probe(request.suites.as_ref(), shards)?;
     train("pretrain", &request.run, device, probe.as_ref(), |context| {
-        let PretrainRequest { params, datasets, data_key, .. } = &request;
+        let PretrainRequest { params, datasets, data_key, .. } = request;
         slam_train::pretrain::pretrain(params, &start, datasets, data_key, context)
     })
 }
 
-/// Measures the first steps of what a request file says and tells the plan; the run's folder is not touched.
-pub(crate) fn plan_pretrain(request: &Path, device: &str) -> anyhow::Result<()> {
-    let request: PretrainRequest = read(request)?;
+/// Measures the first steps of pre-training and tells the plan; the run's folder is not touched.
+pub(crate) fn plan_pretrain(request: &PretrainRequest, device: &str) -> anyhow::Result<Outcome> {
     crate::check::model(&request.model)?;
     let devices = open(device)?;
     let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
     let tell = |update: &Update| tell("plan", update);
     let context = RunContext::new(folder.path(), &devices[0], signals::flag(), &tell);
     let context = RunContext { mode: Mode::Plan, others: &devices[1..], ..context };
-    let PretrainRequest { params, datasets, data_key, .. } = &request;
-    match slam_train::pretrain::pretrain(params, &start_of(&request), datasets, data_key, &context)
-    {
-        Ok(ended) => {
-            Event::Result { text: result(&ended) }.print();
-            Ok(())
-        }
+    let PretrainRequest { params, datasets, data_key, .. } = request;
+    let start = start_of(request)?;
+    match slam_train::pretrain::pretrain(params, &start, datasets, data_key, &context) {
+        Ok(ended) => Ok(outcome(&ended)),
         Err(TrainError::Interrupted { .. }) => Err(Interrupted.into()),
         Err(e) => Err(e.into()),
     }
 }
 
-/// How a run ended, in a line.
-fn result(ended: &Ended) -> String {
+/// How a run ended.
+fn outcome(ended: &Ended) -> Outcome {
     let summary = match ended {
-        Ended::Planned(plan) => return plan.to_string(),
-        Ended::Trained(summary) if summary.was_done => return UP_TO_DATE.to_owned(),
+        Ended::Planned(plan) => return Outcome::Table(plan.to_string()),
+        Ended::Trained(summary) if summary.was_done => return Outcome::UpToDate,
         Ended::Trained(summary) => summary,
     };
     let validation = summary.validation.get("val_loss");
-    format!(
+    Outcome::Made(format!(
         "{} steps, {:.2} M tokens, {:.0} s, loss {:.3}{}",
         summary.spent.steps,
         summary.spent.tokens as f64 / 1e6,
         summary.spent.seconds,
         summary.loss,
         validation.map_or(String::new(), |l| format!(", validation loss {l:.3}"))
-    )
+    ))
 }
 
-fn start_of(request: &PretrainRequest) -> Start {
-    match request.model.get("checkpoint").and_then(Value::as_str) {
-        Some(path) => Start::Checkpoint(path.into()),
-        None => Start::Random(request.model.clone()),
+fn start_of(request: &PretrainRequest) -> anyhow::Result<Start> {
+    let model = &request.model;
+    match (&model.checkpoint, &request.start_key) {
+        (Some(folder), Some(key)) => {
+            Ok(Start::Checkpoint { folder: folder.clone(), key: key.clone() })
+        }
+        (None, _) => Ok(Start::Random(Value::Object(model.config.clone()))),
+        (Some(folder), None) => anyhow::bail!(
+            "the request does not say what {} holds; plan the run again",
+            folder.display()
+        ),
     }
 }
 
-/// Optimises preferences as a request file says.
-pub(crate) fn dpo(request: &Path, device: &str) -> anyhow::Result<()> {
-    let request: DpoRequest = read(request)?;
+/// Optimises preferences.
+pub(crate) fn dpo(request: &DpoRequest, device: &str) -> anyhow::Result<Outcome> {
     let probe = probe(request.suites.as_ref(), request.shards.iter())?;
     train("dpo", &request.run, device, probe.as_ref(), |context| {
-        let DpoRequest { params, policy, shards, data_key, .. } = &request;
+        let DpoRequest { params, policy, shards, data_key, .. } = request;
         slam_train::dpo::dpo(params, policy, shards, data_key, context)
     })
 }
@@ -160,7 +109,7 @@ fn train(
     device: &str,
     probe: Option<&Probe>,
     work: impl FnOnce(&RunContext<'_>) -> Result<Ended, TrainError>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Outcome> {
     let devices = open(device)?;
     fs::create_dir_all(run).with_context(|| format!("failed to make {}", run.display()))?;
     let tell = |update: &Update| {
@@ -175,10 +124,7 @@ fn train(
         |model: &Decoder| probe.map_or(Ok(BTreeMap::new()), |p| p.score(model).map_err(Into::into));
     context.probe = Some(&score);
     match work(&context) {
-        Ok(ended) => {
-            Event::Result { text: result(&ended) }.print();
-            Ok(())
-        }
+        Ok(ended) => Ok(outcome(&ended)),
         Err(TrainError::Interrupted { step }) => {
             eprintln!("interrupted at step {step}; the state is saved");
             Err(Interrupted.into())
@@ -239,9 +185,8 @@ fn message(r: &Report) -> String {
     )
 }
 
-/// Scores a checkpoint as a request file says; scores that are there for the same content are kept.
-pub(crate) fn evaluate(request: &Path, device: &str) -> anyhow::Result<()> {
-    let request: EvaluateRequest = read(request)?;
+/// Scores a checkpoint; scores that are there for the same content are kept.
+pub(crate) fn evaluate(request: &EvaluateRequest, device: &str) -> anyhow::Result<Outcome> {
     let device = device.parse::<DeviceSpec>()?.open()?;
     let tokeniser = slam_train::tokeniser_of_model(&request.checkpoint)?;
     let evaluation = Evaluation::of(
@@ -252,29 +197,22 @@ pub(crate) fn evaluate(request: &Path, device: &str) -> anyhow::Result<()> {
         &device,
         &request.out,
     )?;
-    let text = if evaluation.was_done {
-        UP_TO_DATE.to_owned()
-    } else {
-        let suite = |s: &SuiteScore| {
-            let Accuracy { share, low, high, .. } = s.all;
-            format!("{} {share:.3} [{low:.3}, {high:.3}]", s.suite)
-        };
-        evaluation.suites.iter().map(suite).collect::<Vec<_>>().join(", ")
+    if evaluation.was_done {
+        return Ok(Outcome::UpToDate);
+    }
+    let suite = |s: &SuiteScore| {
+        let Accuracy { share, low, high, .. } = s.all;
+        format!("{} {share:.3} [{low:.3}, {high:.3}]", s.suite)
     };
-    Event::Result { text }.print();
-    Ok(())
+    Ok(Outcome::Made(evaluation.suites.iter().map(suite).collect::<Vec<_>>().join(", ")))
 }
 
-/// Writes the report that a request file asks for; its table is the result.
-pub(crate) fn report(request: &Path) -> anyhow::Result<()> {
-    let request: ReportRequest = read(request)?;
-    Event::Result { text: report::report(&request)? }.print();
-    Ok(())
+/// Writes a run's report; its table is the result.
+pub(crate) fn report(request: &ReportRequest) -> anyhow::Result<Outcome> {
+    Ok(Outcome::Table(report::report(request)?))
 }
 
-/// Writes the comparison of runs that a request file asks for; its differences are the result.
-pub(crate) fn compare(request: &Path) -> anyhow::Result<()> {
-    let request: CompareRequest = read(request)?;
-    Event::Result { text: report::compare(&request)? }.print();
-    Ok(())
+/// Writes a comparison of runs; its differences are the result.
+pub(crate) fn compare(request: &CompareRequest) -> anyhow::Result<Outcome> {
+    Ok(Outcome::Table(report::compare(request)?))
 }

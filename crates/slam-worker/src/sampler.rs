@@ -9,7 +9,8 @@ use slam_lm::generate::{GenerateOptions, generate};
 use slam_lm::tokenizer::{token_units, unit_tokens};
 use slam_lm::{BOS, Decoder};
 use slam_nn::device::DeviceSpec;
-use slam_preference::{Sampler, Sampling};
+use slam_preference::Sampler;
+use slam_recipe::source::Sampling;
 
 struct Model {
     decoder: Decoder,

@@ -1,58 +1,28 @@
 //! Tables of scores that are there: of scores shards, without the model, and of other people's submissions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
-use slam_dataset::publish::Staged;
 use slam_dataset::schema::Score;
-use slam_dataset::{Event, shard};
-use slam_eval::aggregate::{Convention, compare, spread, summarise};
-use slam_eval::generative::{self, Continuation, Services};
-use slam_eval::submission::{self, Meta};
+use slam_dataset::shard;
+use slam_eval::aggregate::{Convention, compare, default_for, spread, summarise};
+use slam_eval::generative::{self, Continuation};
+use slam_eval::submission;
 use slam_eval::{Evaluation, text};
-
-/// What to make tables of.
-#[derive(Deserialize)]
-#[serde(tag = "what", rename_all = "kebab-case", deny_unknown_fields)]
-enum ScoresRequest {
-    /// Scores shards.
-    Shards {
-        scores: Vec<PathBuf>,
-        /// Where it is missing, as each suite's published scores are computed.
-        convention: Option<Convention>,
-        /// Whether they are one recipe under several seeds, rather than models to compare.
-        seeds: bool,
-        /// A folder for a ZeroSpeech submission of the last shard.
-        submission: Option<PathBuf>,
-        #[serde(default)]
-        meta: Meta,
-    },
-    /// A file of a ZeroSpeech submission with its gold file, or a submission's folder with the data set's.
-    Submission {
-        submission: PathBuf,
-        gold: PathBuf,
-        convention: Option<Convention>,
-        /// Where the scores go as a shard.
-        out: Option<PathBuf>,
-    },
-    /// Continuations, by services that the user has.
-    Generations {
-        /// What `generate` wrote.
-        generations: PathBuf,
-        services: Services,
-        /// Where each sample's figures go, as JSON lines.
-        out: PathBuf,
-    },
-}
+use slam_recipe::Event;
+use slam_recipe::evaluation::{Services, SubmissionMeta};
+use slam_recipe::event::Outcome;
+use slam_recipe::publish::Staged;
+use slam_recipe::request::{Relation, ScoresRequest};
 
 /// Makes the tables that a request file asks for; they are the result.
-pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
-    let text = match crate::runs::read(request)? {
-        ScoresRequest::Shards { scores, convention, seeds, submission, meta } => {
+pub(crate) fn run(request: ScoresRequest) -> anyhow::Result<Outcome> {
+    let text = match request {
+        ScoresRequest::Shards { scores, convention, relation, submission, meta } => {
             let all = scores.iter().map(|p| read(p)).collect::<anyhow::Result<Vec<_>>>()?;
-            let mut parts = if seeds {
+            let mut parts = if relation == Relation::Seeds {
                 vec![spreads(&all, convention)?]
             } else {
                 let mut parts: Vec<_> =
@@ -76,8 +46,7 @@ pub(crate) fn run(request: &Path) -> anyhow::Result<()> {
             measure(&generations, &services, &out)?
         }
     };
-    Event::Result { text }.print();
-    Ok(())
+    Ok(Outcome::Table(text))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Score>> {
@@ -111,7 +80,7 @@ fn comparison(
     let rows: Vec<_> = both
         .into_iter()
         .map(|suite| {
-            let convention = convention.unwrap_or_else(|| Convention::default_for(suite));
+            let convention = convention.unwrap_or_else(|| default_for(suite));
             (suite.to_owned(), compare(first.1, second.1, suite, convention))
         })
         .collect();
@@ -134,7 +103,11 @@ fn spreads(all: &[Vec<Score>], convention: Option<Convention>) -> anyhow::Result
     Ok(text::spreads(&rows))
 }
 
-fn write_submission(folder: &Path, scores: &[Score], meta: &Meta) -> anyhow::Result<String> {
+fn write_submission(
+    folder: &Path,
+    scores: &[Score],
+    meta: &SubmissionMeta,
+) -> anyhow::Result<String> {
     let written = submission::write(folder, scores, meta)?;
     let files: Vec<_> = written.iter().map(|(file, n)| format!("{file} ({n} lines)")).collect();
     Ok(format!(
@@ -145,7 +118,9 @@ fn write_submission(folder: &Path, scores: &[Score], meta: &Meta) -> anyhow::Res
 }
 
 fn measure(path: &Path, services: &Services, out: &Path) -> anyhow::Result<String> {
-    let continuations: Vec<Continuation> = crate::runs::read(path)?;
+    let bytes = fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+    let continuations: Vec<Continuation> = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is no file that `generate --out` wrote", path.display()))?;
     let auto_bleu = |text: &str| f64::from(slam_preference::auto_bleu::auto_bleu(text, 2));
     let total = continuations.len() as f64;
     let measured = generative::measure(&continuations, services, &auto_bleu, out, &mut |done| {

@@ -1,31 +1,16 @@
-//! `slam show`: rows of a shard as JSON, for the commands, which don't know Parquet.
+//! Rows of a shard, for the commands, which don't know Parquet.
 
-use std::path::Path;
-
-use serde_json::json;
 use slam_dataset::shard;
+use slam_recipe::Event;
+use slam_recipe::event::Outcome;
+use slam_recipe::request::ShowRequest;
 
-/// Prints a shard's shape, then its rows, one JSON object a line.
-pub(crate) fn run(shard: &Path, first: usize, count: usize) -> anyhow::Result<()> {
-    let excerpt = shard::excerpt(shard, first, count)?;
-    let columns: Vec<_> =
-        excerpt.columns.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
-    let groups: Vec<_> = excerpt
-        .row_groups
-        .iter()
-        .map(|(rows, bytes)| json!({"rows": rows, "bytes": bytes}))
-        .collect();
-    println!(
-        "{}",
-        json!({
-            "num_rows": excerpt.num_rows,
-            "row_groups": groups,
-            "columns": columns,
-            "metadata": excerpt.metadata,
-        })
-    );
+/// Says a shard's shape, then its rows.
+pub(crate) fn run(request: &ShowRequest) -> anyhow::Result<Outcome> {
+    let excerpt = shard::excerpt(&request.shard, request.from, request.rows)?;
+    Event::Shape(excerpt.shape).print();
     for row in excerpt.rows {
-        println!("{row}");
+        Event::Row(row).print();
     }
-    Ok(())
+    Ok(Outcome::UpToDate)
 }

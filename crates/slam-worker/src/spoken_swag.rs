@@ -15,8 +15,9 @@ use slam_dataset::arrow::array::{
 use slam_dataset::arrow::datatypes::{DataType, Field};
 use slam_dataset::parquet::arrow::ArrowWriter;
 use slam_dataset::schema::PreferencePair;
-use slam_dataset::{Context, Receipt, shard, stage};
-use slam_pipeline::{Pipeline, Plan};
+use slam_dataset::{Context, shard};
+use slam_pipeline::Plan;
+use slam_recipe::{Pipeline, Receipt, Stage};
 
 use crate::stages;
 
@@ -100,12 +101,12 @@ fn spoken_swags_parquet_becomes_pairs_with_texts_receipts_and_quarantine() {
         device: "cpu".into(),
         tools: BTreeMap::new(),
     };
-    let plan = Plan::of(&pipeline).unwrap();
+    let plan = Plan::new(&pipeline).unwrap();
     let make = || {
         for unit in plan.stages.iter().flat_map(|s| &s.units) {
             stages::execute(unit, &context).unwrap();
         }
-        let path = root.join(&plan.units("spokenswag", stage::PAIR.name)[0].output);
+        let path = root.join(&plan.units("spokenswag", Stage::Pair)[0].output);
         (fs::read(&path).unwrap(), path)
     };
     let (bytes, path) = make();

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
+use slam_dataset::Context;
 use slam_dataset::store::{Store, StoreError};
-use slam_dataset::work::{self, Progress, WorkError, WorkList};
-use slam_dataset::{Context, Event, Receipt, WorkUnit, stage};
+use slam_dataset::work::{self, Progress, WorkError};
+use slam_recipe::work::WorkList;
+use slam_recipe::{Event, Receipt, Work, WorkUnit, indices, with_causes};
 
 use crate::exit::{Interrupted, Told};
 use crate::{device, signals};
@@ -22,11 +24,12 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let list = WorkList::read(plan)?;
     let store = store.map(Store::open).transpose()?;
-    for index in parse_indices(indices)? {
+    for index in indices::parse(indices)? {
+        let index = index as usize;
         let Some(unit) = list.units.get(index) else {
             bail!("{} has {} units; there is no unit {index}", plan.display(), list.units.len());
         };
-        let task = format!("{} {}", unit.stage, unit.output.display());
+        let task = format!("{} {}", unit.stage(), unit.output.display());
         let progress = |p: Progress| {
             Event::Progress {
                 task: task.clone(),
@@ -67,9 +70,9 @@ pub(crate) fn run(
 
 fn refuse(unit: &WorkUnit, error: &StoreError) -> WorkError {
     WorkError::Stage {
-        stage: unit.stage.clone(),
+        stage: unit.stage(),
         output: unit.output.clone(),
-        message: work::with_causes(error),
+        message: with_causes(error),
     }
 }
 
@@ -85,63 +88,41 @@ fn pull_inputs(unit: &WorkUnit, root: &Path, store: &Store) -> Result<(), WorkEr
 
 /// Gives a unit to the stage that owns it.
 pub(crate) fn execute(unit: &WorkUnit, context: &Context<'_>) -> Result<Receipt, WorkError> {
-    let known = [stage::INGEST, stage::FIT_KMEANS, stage::UNITISE, stage::PAIR, stage::BENCHMARK]
-        .into_iter()
-        .find(|s| s.name == unit.stage);
-    let refuse = |message: String| WorkError::Stage {
-        stage: unit.stage.clone(),
-        output: unit.output.clone(),
-        message,
-    };
-    let Some(stage) = known else {
-        return Err(refuse("this worker has no such stage; is it older than the plan?".into()));
-    };
-    if stage.version != unit.version {
-        return Err(refuse(format!(
-            "the plan asks for version {}, this worker has {}; build both from one source",
-            unit.version, stage.version
-        )));
+    let version = unit.stage().version();
+    if unit.version != version {
+        return Err(WorkError::Stage {
+            stage: unit.stage(),
+            output: unit.output.clone(),
+            message: format!(
+                "the plan asks for version {}, this worker has {version}; build both from one source",
+                unit.version
+            ),
+        });
     }
-    match stage {
-        stage::INGEST => {
-            work::execute(unit, context, |out| slam_corpus::ingest(unit, context, out))
+    match &unit.work {
+        Work::Ingest(params) => {
+            work::execute(unit, context, |out| slam_corpus::ingest(params, unit, context, out))
         }
-        stage::FIT_KMEANS => {
-            work::execute(unit, context, |out| slam_units::fit_kmeans(unit, context, out))
+        Work::FitKmeans(params) => {
+            work::execute(unit, context, |out| slam_units::fit_kmeans(params, unit, context, out))
         }
-        // Units that were made elsewhere: their tokeniser is named, its features are not known.
-        stage::UNITISE if unit.params.get("features").is_none() => {
-            work::execute(unit, context, |out| slam_units::import::import(unit, context, out))
+        Work::Unitise(params) => {
+            work::execute(unit, context, |out| slam_units::unitise(params, unit, context, out))
         }
-        stage::UNITISE => {
-            work::execute(unit, context, |out| slam_units::unitise(unit, context, out))
-        }
-        stage::PAIR => work::execute(unit, context, |out| {
-            slam_preference::pair(unit, context, out, &|checkpoint, info, sampling| {
+        Work::ImportUnits(params) => work::execute(unit, context, |out| {
+            slam_units::import::import(params, unit, context, out)
+        }),
+        Work::Pair(params) => work::execute(unit, context, |out| {
+            slam_preference::pair(params, unit, context, out, &|checkpoint, info, sampling| {
                 crate::sampler::open(checkpoint, info, sampling, &context.device)
             })
         }),
-        _ => work::execute(unit, context, |out| slam_eval::benchmark(unit, context, out)),
+        Work::Benchmark(params) => {
+            work::execute(unit, context, |out| slam_eval::benchmark(params, unit, context, out))
+        }
     }
 }
 
 pub(crate) fn tools() -> BTreeMap<String, String> {
     BTreeMap::from([("slam".to_owned(), env!("CARGO_PKG_VERSION").to_owned())])
-}
-
-/// Positions of a list such as `3,17-20`.
-fn parse_indices(text: &str) -> anyhow::Result<Vec<usize>> {
-    let mut out = Vec::new();
-    for part in text.split(',') {
-        let number = |t: &str| {
-            t.trim()
-                .parse::<usize>()
-                .with_context(|| format!("--index {text}: write numbers and ranges, e.g. 3,17-20"))
-        };
-        match part.split_once('-') {
-            Some((first, last)) => out.extend(number(first)?..=number(last)?),
-            None => out.push(number(part)?),
-        }
-    }
-    Ok(out)
 }

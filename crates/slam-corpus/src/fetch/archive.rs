@@ -5,27 +5,16 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use serde::Deserialize;
+use slam_recipe::request::{Archive, FetchFile};
 use tar::EntryType;
 
-use super::{FetchError, OWN_FOLDER, RemoteFile, Watch, disk, safe};
-
-/// The formats of archives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Archive {
-    /// A tar file.
-    #[serde(rename = "tar")]
-    Tar,
-    /// A gzipped tar file.
-    #[serde(rename = "tar.gz")]
-    TarGz,
-}
+use super::{FetchError, OWN_FOLDER, Watch, disk, safe};
 
 /// Unpacks into `folder` the files and folders of an archive that `file` selects.
 pub(super) fn unpack(
     path: &Path,
     form: Archive,
-    file: &RemoteFile,
+    file: &FetchFile,
     folder: &Path,
     watch: &Watch<'_>,
 ) -> Result<(), FetchError> {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::http::{Asked, Client};
-use super::{FetchError, Fetched, HubRepository, Watch, disk, safe};
+use slam_recipe::request::HubRepository;
+
+use super::{FetchError, Fetched, Watch, disk, safe};
 
 /// The address of the hub, and the settings for talking to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,8 @@ use std::thread;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use slam_recipe::request::{Archive, HubRepository};
+
 use super::*;
 
 /// The paths and ranges that a server received.
@@ -127,8 +129,8 @@ fn run(request: &FetchRequest, hub: &HubSettings) -> Result<Fetched, FetchError>
     fetch(request, hub, &Watch { progress: &|_, _, _| (), cancel: &cancel })
 }
 
-fn file_of(url: String, sha256: Option<String>) -> RemoteFile {
-    RemoteFile { url, sha256, unpack: None, strip: 0, only: String::new() }
+fn file_of(url: String, sha256: Option<String>) -> FetchFile {
+    FetchFile { url, sha256, unpack: None, strip: 0, only: String::new() }
 }
 
 /// Makes bytes that differ from position to position.
@@ -220,7 +222,7 @@ fn archives_are_unpacked_into_one_folder_and_not_fetched_twice() {
         [("/one.tar.gz", page(one)), ("/two.tar", page(two))].map(|(p, b)| (p.to_owned(), b));
     let server = Server::start(pages.into());
     let dir = tempfile::tempdir().unwrap();
-    let archive = |name: &str, form| RemoteFile {
+    let archive = |name: &str, form| FetchFile {
         unpack: Some(form),
         strip: 1,
         ..file_of(format!("{}/{name}", server.url), None)
@@ -254,7 +256,7 @@ fn of_an_archive_only_the_folder_that_is_asked_for_is_unpacked() {
     let bytes = tar(&[("TED/data/sph/a.sph", b"a"), ("TED/legacy/sph/a.sph", b"b")]);
     let server = Server::start(BTreeMap::from([("/ted.tar".to_owned(), page(bytes))]));
     let dir = tempfile::tempdir().unwrap();
-    let file = |only: &str| RemoteFile {
+    let file = |only: &str| FetchFile {
         unpack: Some(Archive::Tar),
         strip: 2,
         only: only.into(),
@@ -282,7 +284,7 @@ fn an_archive_that_leads_out_of_its_folder_or_breaks_off_leaves_nothing() {
         let server = Server::start(BTreeMap::from([("/x.tar".to_owned(), page(bytes))]));
         let dir = tempfile::tempdir().unwrap();
         let file =
-            RemoteFile { unpack: Some(form), ..file_of(format!("{}/x.tar", server.url), None) };
+            FetchFile { unpack: Some(form), ..file_of(format!("{}/x.tar", server.url), None) };
         let folder = dir.path().join("d");
         let request = FetchRequest { folder: folder.clone(), files: vec![file], hub: None };
         let error = run(&request, &settings(&server.url, dir.path())).unwrap_err().to_string();

@@ -8,32 +8,16 @@ mod items;
 mod lexicon;
 mod story;
 
-use serde::{Deserialize, Serialize};
-use slam_dataset::key::{Segment, Side};
 use slam_dataset::rng::Rng;
-use slam_dataset::{ItemKey, SegmentKey};
+use slam_recipe::item::{Segment, Side};
+use slam_recipe::source::Part;
+use slam_recipe::{ItemKey, SegmentKey};
 
 use items::Item;
 use story::{Plan, Pool};
 
 /// One row in this many is a validation story.
 const VALIDATION: u64 = 40;
-
-/// The part of the demo's data to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// Stories to train on. Every 40th row is a held-out one for validation.
-    Stories,
-    /// Held-out stories as prompt, chosen and rejected ending: three texts per row.
-    Preference,
-    /// Words and non-words: two texts per row.
-    Lexical,
-    /// Correct and incorrect sentences: two texts per row.
-    Syntactic,
-    /// Held-out stories with their own ending and another story's: two texts per row.
-    Cloze,
-}
 
 /// A text to speak.
 #[derive(Clone, Debug, PartialEq, Eq)]

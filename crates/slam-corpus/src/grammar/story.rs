@@ -1,7 +1,7 @@
 //! Stories: a plan is drawn, and sentences are written from it.
 
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
+use slam_recipe::Key;
 
 use super::lexicon::{ADJECTIVES, FEELINGS, NAMES, Name, TIMES, TOPICS, Topic};
 

@@ -1,17 +1,8 @@
 //! Audio files of any layout, one utterance each, and manifests of such files.
 
-use serde::{Deserialize, Serialize};
+use slam_recipe::source::Folder;
 
-use super::{Item, Items, Sound, Source, SourceError, UnitFile, UnitFiles, train};
-
-/// Audio files, one utterance each. Ids are the paths below the folder, unless the plan gives others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Folder {
-    /// The split of every row for which the plan gives no other.
-    #[serde(default = "train")]
-    pub split: String,
-}
+use super::{Item, Items, Sound, Source, SourceError, UnitFile, UnitFiles};
 
 impl Source for Folder {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {

@@ -1,29 +1,9 @@
 //! The demo's texts.
 
-use serde::{Deserialize, Serialize};
+use slam_recipe::source::{Engine, Grammar};
 
-use super::{Engine, Item, Items, Sound, Source, SourceError, UnitFiles};
-use crate::grammar::{self, Part};
-
-/// The demo's texts, synthesised to speech.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grammar {
-    /// The part of the texts.
-    pub part: Part,
-    /// The seed of the texts.
-    #[serde(default)]
-    pub seed: u64,
-    /// The voice, by the speech program's name for it.
-    #[serde(default = "english")]
-    pub voice: String,
-    /// Words per minute, if the program supports it.
-    #[serde(default)]
-    pub rate_wpm: Option<u32>,
-    /// The engine that speaks.
-    #[serde(default)]
-    pub engine: Engine,
-}
+use super::{Item, Items, Sound, Source, SourceError, UnitFiles};
+use crate::grammar;
 
 impl Source for Grammar {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
@@ -46,8 +26,4 @@ impl Source for Grammar {
     fn engine(&self) -> Option<(&Engine, Option<u32>)> {
         Some((&self.engine, self.rate_wpm))
     }
-}
-
-fn english() -> String {
-    "en".to_owned()
 }

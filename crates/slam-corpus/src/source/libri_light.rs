@@ -5,25 +5,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use slam_audio::Activity;
-use slam_dataset::Key;
+use slam_recipe::Key;
+use slam_recipe::source::LibriLight;
 
 use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
-
-/// Libri-Light (Kahn et al. 2020). Its own voice activity lists decide where recordings are cut. A share of
-/// the books is validation. A hash of speaker and book alone decides whether a book is in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LibriLight {
-    /// The share of the books to hold out for validation, in percent.
-    #[serde(default = "one")]
-    pub validation_percent: f64,
-}
-
-fn one() -> f64 {
-    1.0
-}
 
 /// The part of a recording's description that we read.
 #[derive(Deserialize)]

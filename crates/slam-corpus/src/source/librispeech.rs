@@ -3,14 +3,9 @@
 use std::collections::HashMap;
 use std::fs;
 
-use serde::{Deserialize, Serialize};
+use slam_recipe::source::LibriSpeech;
 
 use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
-
-/// LibriSpeech (Panayotov et al. 2015). The `dev` parts are validation. The `test` parts are test.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LibriSpeech {}
 
 const TRANSCRIPT: &str = ".trans.txt";
 

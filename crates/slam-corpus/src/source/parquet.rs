@@ -4,41 +4,12 @@
 mod columns;
 mod rows;
 
-use serde::{Deserialize, Serialize};
+use slam_recipe::source::AudioParquet;
 
-use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFiles, train};
+use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFiles};
 
 pub(super) use columns::{Audio, Batch};
 pub(super) use rows::{Table, read};
-
-/// Parquet files with an `Audio` column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AudioParquet {
-    /// The column of the recordings: a struct of `bytes` and `path`, or bytes.
-    #[serde(default = "audio")]
-    pub audio: String,
-    /// The column of the ids. Without it, ids are made from the file's name and the row.
-    #[serde(default)]
-    pub id: Option<String>,
-    /// The column of the text. The default is `text`, if that column exists.
-    #[serde(default)]
-    pub text: Option<String>,
-    /// The column of words and their times, a list of structs. The default is `aligned_text`, if that
-    /// column exists.
-    #[serde(default)]
-    pub words: Option<String>,
-    /// The column of the speaker. The default is `speaker`, if that column exists.
-    #[serde(default)]
-    pub speaker: Option<String>,
-    /// The split of every row.
-    #[serde(default = "train")]
-    pub split: String,
-}
-
-fn audio() -> String {
-    "audio".to_owned()
-}
 
 /// The columns to read from one file.
 struct Chosen {
@@ -49,21 +20,21 @@ struct Chosen {
     speaker: Option<String>,
 }
 
-impl AudioParquet {
-    fn choose(&self, table: &Table) -> Result<Chosen, SourceError> {
-        table.need(&self.audio)?;
+impl Chosen {
+    fn new(source: &AudioParquet, table: &Table) -> Result<Self, SourceError> {
+        table.need(&source.audio)?;
         let named = |column: &Option<String>, default: &str| match column {
             Some(name) => table.need(name).map(|()| Some(name.clone())),
             None => Ok(table.has(default).then(|| default.to_owned())),
         };
         let id =
-            self.id.as_ref().map(|name| table.need(name).map(|()| name.clone())).transpose()?;
-        Ok(Chosen {
-            audio: self.audio.clone(),
+            source.id.as_ref().map(|name| table.need(name).map(|()| name.clone())).transpose()?;
+        Ok(Self {
+            audio: source.audio.clone(),
             id,
-            text: named(&self.text, "text")?,
-            words: named(&self.words, "aligned_text")?,
-            speaker: named(&self.speaker, "speaker")?,
+            text: named(&source.text, "text")?,
+            words: named(&source.words, "aligned_text")?,
+            speaker: named(&source.speaker, "speaker")?,
         })
     }
 }
@@ -74,7 +45,7 @@ impl Source for AudioParquet {
         read(
             unit,
             |table| {
-                let chosen = self.choose(table)?;
+                let chosen = Chosen::new(self, table)?;
                 let columns = [
                     Some(&chosen.audio),
                     chosen.id.as_ref(),

@@ -8,9 +8,7 @@ use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
-pub use openai::OpenAi;
+use slam_recipe::source::Engine;
 
 /// The environment variable that names the program `slam-speak`.
 pub const TTS_COMMAND: &str = "SLAM_SPEAK";
@@ -19,24 +17,7 @@ const FAILED: u32 = u32::MAX;
 /// The longest WAV file of an utterance, in bytes (about 25 minutes).
 const MAX_WAV_BYTES: u32 = 64 << 20;
 
-/// A speech engine. It is a parameter of the shard: another engine makes another sound.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Engine {
-    /// The project's own program. One process handles many lines.
-    #[default]
-    SlamSpeak,
-    /// Any command, run by `sh -c`, one process per line: text on stdin, a WAV (or other audio) file on
-    /// stdout. `{voice}`, `{text}` and `{out}` in the command are replaced, each as one word, by the voice,
-    /// the text, and the path of the output file for programs that do not write to stdout. Examples:
-    /// `espeak-ng -v {voice} --stdout`, `piper -m {voice}.onnx -f {out}`.
-    Command(String),
-    /// A server.
-    #[serde(rename = "openai")]
-    OpenAi(OpenAi),
-}
-
-/// The reasons why a speech program or server gives no sound.
+/// A speech program or server that does not speak.
 #[derive(Debug, thiserror::Error)]
 pub enum SpeechError {
     /// The program cannot be started.
@@ -106,7 +87,7 @@ impl Speaker {
     pub fn speak(&self, text: &str, voice: &str) -> Result<Vec<u8>, SpeechError> {
         match &self.engine {
             Engine::Command(command) => run_command(command, text, voice),
-            Engine::OpenAi(server) => server.speak(&self.agent, text, voice),
+            Engine::OpenAi(server) => openai::speak(server, &self.agent, text, voice),
             Engine::SlamSpeak => {
                 let program = env::var(TTS_COMMAND).unwrap_or_else(|_| "slam-speak".to_owned());
                 let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);

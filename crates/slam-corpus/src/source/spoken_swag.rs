@@ -1,8 +1,8 @@
 //! SpokenSwag (slprl/SpokenSwag): preference pairs, three recordings per row.
 
-use serde::{Deserialize, Serialize};
-use slam_dataset::SegmentKey;
-use slam_dataset::key::Segment;
+use slam_recipe::SegmentKey;
+use slam_recipe::item::Segment;
+use slam_recipe::source::SpokenSwag;
 
 use super::parquet::{bytes, read};
 use super::{Item, Items, Sound, Source, SourceError, UnitFiles};
@@ -10,17 +10,6 @@ use super::{Item, Items, Sound, Source, SourceError, UnitFiles};
 /// The columns of a segment's recording. Its text is in `<column>_text`.
 pub(super) const SEGMENTS: [(Segment, &str); 3] =
     [(Segment::Prompt, "prompt"), (Segment::Chosen, "chosen"), (Segment::Rejected, "rejected")];
-
-/// SpokenSwag's Parquet files: `speaker`, and `prompt`, `chosen` and `rejected` with the `_text` of each. A
-/// row gives three utterances. Their ids are [`SegmentKey`]s of one pair, `<file>/<row>`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SpokenSwag {
-    /// The split of every row. Without it, the split is the beginning of the file's name
-    /// (`train-00000-of-00058`).
-    #[serde(default)]
-    pub split: Option<String>,
-}
 
 impl Source for SpokenSwag {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {

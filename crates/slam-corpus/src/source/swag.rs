@@ -5,74 +5,13 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-use serde::{Deserialize, Serialize};
-use slam_dataset::SegmentKey;
-use slam_dataset::key::Segment;
+use serde::Deserialize;
 use slam_dataset::rng::Rng;
+use slam_recipe::SegmentKey;
+use slam_recipe::item::Segment;
+use slam_recipe::source::{Engine, HellaSwag, PairSpeech, Swag};
 
-use super::{Engine, Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
-
-/// SWAG's own CSV (`train.csv`: Zellers et al. 2018). The first sentence is the prompt. The beginning of
-/// the second sentence with the correct ending is the chosen continuation; with an incorrect ending, it is
-/// the rejected one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Swag {
-    /// The values of `gold-source` to take: `gold` endings really happened, `gen` endings are made up.
-    /// Empty takes all.
-    pub gold_sources: Vec<String>,
-    /// How the pairs are drawn and spoken.
-    #[serde(flatten)]
-    pub speech: PairSpeech,
-}
-
-impl Default for Swag {
-    /// Takes the endings that really happened, as the recipe does.
-    fn default() -> Self {
-        Self { gold_sources: vec!["gold".into()], speech: PairSpeech::default() }
-    }
-}
-
-/// HellaSwag's JSON lines (`hellaswag_train.jsonl`: Zellers et al. 2019): `ctx_a` is the prompt, `ctx_b`
-/// with an ending is the continuation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HellaSwag {
-    /// How the pairs are drawn and spoken.
-    #[serde(flatten)]
-    pub speech: PairSpeech,
-}
-
-/// How rows become spoken pairs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PairSpeech {
-    /// The seed of the incorrect endings and the voices.
-    pub seed: u64,
-    /// The voices, by the engine's names for them.
-    pub voices: Vec<String>,
-    /// The number of voices that speak each pair. Each voice draws its own incorrect ending.
-    pub voices_per_pair: usize,
-    /// Words per minute, if the program supports it.
-    pub rate_wpm: Option<u32>,
-    /// The engine that speaks.
-    pub engine: Engine,
-    /// The split of every row.
-    pub split: String,
-}
-
-impl Default for PairSpeech {
-    fn default() -> Self {
-        Self {
-            seed: 0,
-            voices: vec!["en".into()],
-            voices_per_pair: 1,
-            rate_wpm: None,
-            engine: Engine::default(),
-            split: "preference".into(),
-        }
-    }
-}
+use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
 
 /// A row that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +28,7 @@ struct Situation {
 impl Source for Swag {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
         let read = |file: &UnitFile| read_swag(file, &self.gold_sources);
-        self.speech.items("swag", unit, &read)
+        Situations(&self.speech).items("swag", unit, &read)
     }
 
     fn engine(&self) -> Option<(&Engine, Option<u32>)> {
@@ -99,7 +38,7 @@ impl Source for Swag {
 
 impl Source for HellaSwag {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
-        self.speech.items("hella-swag", unit, &read_hella_swag)
+        Situations(&self.speech).items("hella-swag", unit, &read_hella_swag)
     }
 
     fn engine(&self) -> Option<(&Engine, Option<u32>)> {
@@ -110,18 +49,22 @@ impl Source for HellaSwag {
 /// A row, or the reason why it gives none.
 type Rows = Vec<Result<Situation, Refused>>;
 
-impl PairSpeech {
+/// Rows of situations, spoken in a source's way.
+struct Situations<'a>(&'a PairSpeech);
+
+impl Situations<'_> {
     fn items(
         &self,
         kind: &'static str,
         unit: UnitFiles,
         read: &dyn Fn(&UnitFile) -> Result<Rows, SourceError>,
     ) -> Result<Items, SourceError> {
-        if self.voices.is_empty() || !(1..=self.voices.len()).contains(&self.voices_per_pair) {
+        if self.0.voices.is_empty() || !(1..=self.0.voices.len()).contains(&self.0.voices_per_pair)
+        {
             let message = format!(
                 "voices_per_pair is {} of {} voices; name at least as many, e.g. voices = [\"en\"]",
-                self.voices_per_pair,
-                self.voices.len()
+                self.0.voices_per_pair,
+                self.0.voices.len()
             );
             return Err(SourceError::Field { kind, message });
         }
@@ -144,16 +87,16 @@ impl PairSpeech {
 
     /// Returns the three utterances of a row, in each of its voices.
     fn pairs(&self, stem: &str, name: &str, s: &Situation) -> impl Iterator<Item = Item> {
-        let mut rng = Rng::derive(self.seed, &[s.row as u64]);
-        let mut voices = self.voices.clone();
+        let mut rng = Rng::derive(self.0.seed, &[s.row as u64]);
+        let mut voices = self.0.voices.clone();
         rng.shuffle(&mut voices);
-        voices.truncate(self.voices_per_pair);
+        voices.truncate(self.0.voices_per_pair);
         let mut items = Vec::new();
         for voice in voices {
             // The incorrect ending is one of the other endings.
             let wrong = (s.right + 1 + rng.below(s.endings.len() - 1)) % s.endings.len();
             let continuation = |ending: usize| join(&s.beginning, &s.endings[ending]);
-            let pair = if self.voices_per_pair == 1 {
+            let pair = if self.0.voices_per_pair == 1 {
                 format!("{stem}-{:06}", s.row)
             } else {
                 format!("{stem}-{:06}-{voice}", s.row)
@@ -169,7 +112,7 @@ impl PairSpeech {
                 items.push(Item {
                     speaker: Some(voice.clone()),
                     text: Some(text),
-                    ..Item::new(id, origin, &self.split, sound)
+                    ..Item::new(id, origin, &self.0.split, sound)
                 });
             }
         }

@@ -17,8 +17,10 @@ use slam_dataset::arrow::array::{
 use slam_dataset::arrow::datatypes::{DataType, Field, Fields, Schema};
 use slam_dataset::parquet::arrow::ArrowWriter;
 use slam_dataset::schema::Utterance;
-use slam_dataset::work::Input;
-use slam_dataset::{Context, Key, Outcome, ShardName, WorkUnit, shard, stage};
+use slam_dataset::{Context, Outcome, shard};
+use slam_recipe::params::{IngestParams, Work};
+use slam_recipe::work::Input;
+use slam_recipe::{Key, ShardName, WorkUnit};
 
 use crate::ingest::{IngestError, ingest};
 
@@ -58,12 +60,11 @@ pub(crate) fn try_run(
     if params.get("files").is_none() {
         params["files"] = json!(files);
     }
+    let params: IngestParams = serde_json::from_value(params).unwrap();
     let input = |name: &&str| Input { path: (*name).into(), key: Key::of_bytes(name.as_bytes()) };
     let unit = WorkUnit::new(
-        stage::INGEST.name,
-        stage::INGEST.version,
+        Work::Ingest(params.clone()),
         ShardName::new(0, 1),
-        params,
         files.iter().map(input).collect(),
         "out.parquet".into(),
     );
@@ -77,7 +78,7 @@ pub(crate) fn try_run(
     };
     let out = tempfile::tempdir().unwrap();
     let out = out.path().join("out.parquet");
-    let outcome = ingest(&unit, &context, &out)?;
+    let outcome = ingest(&params, &unit, &context, &out)?;
     Ok((shard::read(&out).unwrap(), outcome))
 }
 

@@ -2,46 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use slam_dataset::{Key, SegmentKey};
+use slam_recipe::source::{Engine, Tts};
+use slam_recipe::{Key, SegmentKey};
 
 use super::spoken_swag::{SEGMENTS, text_column};
 use super::table::{TextTable, is_text};
-use super::{Engine, Item, Items, Refused, Sound, Source, SourceError, UnitFiles, parquet, train};
-
-/// The texts of TSV, CSV, JSON-lines or Parquet tables, spoken by a program or a server.
-///
-/// A row with the column `text` gives one utterance. A row with `prompt_text`, `chosen_text` and
-/// `rejected_text` gives the three utterances of a preference pair, in one voice. The columns `id`, `voice`
-/// (or `speaker`) and `split` are read if they exist.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tts {
-    /// The column of the text.
-    #[serde(default = "text")]
-    pub text: String,
-    /// The voices, by the engine's names for them. A hash of the row's id chooses the voice of a row that
-    /// names none.
-    #[serde(default = "english")]
-    pub voices: Vec<String>,
-    /// The engine that speaks.
-    #[serde(default)]
-    pub engine: Engine,
-    /// Words per minute, if the program supports it.
-    #[serde(default)]
-    pub rate_wpm: Option<u32>,
-    /// The split of rows that name none.
-    #[serde(default = "train")]
-    pub split: String,
-}
-
-fn text() -> String {
-    "text".to_owned()
-}
-
-fn english() -> Vec<String> {
-    vec!["en".to_owned()]
-}
+use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFiles, parquet};
 
 const OPTIONAL: [&str; 4] = ["id", "voice", "speaker", "split"];
 
@@ -51,18 +17,19 @@ impl Source for Tts {
             let message = "voices is empty; name one, e.g. voices = [\"af_heart\"]".to_owned();
             return Err(SourceError::Field { kind: "tts", message });
         }
+        let reader = Reader(self.clone());
         let (tables, parquets): (Vec<_>, Vec<_>) =
             unit.files.into_iter().partition(|f| is_text(&f.entry.name));
         let mut items = Items::of(Vec::new());
         for file in tables {
             let table = TextTable::read(&file)?;
-            let columns = self.columns(&|name| table.columns.iter().any(|c| c == name));
+            let columns = reader.columns(&|name| table.columns.iter().any(|c| c == name));
             let columns = columns.ok_or_else(|| SourceError::Columns {
                 path: file.path.clone(),
-                message: self.no_text(&table.columns),
+                message: reader.no_text(&table.columns),
             })?;
             let rows = part(table.rows.len(), unit.part);
-            let (tts, name) = (self.clone(), file.entry.name);
+            let (tts, name) = (reader.clone(), file.entry.name);
             let stem = name.rsplit_once('.').map_or(&*name, |(stem, _)| stem).to_owned();
             let stream = table.rows.into_iter().enumerate().skip(rows.0).take(rows.1 - rows.0);
             let stream = stream.flat_map(move |(i, row)| match row {
@@ -75,14 +42,14 @@ impl Source for Tts {
             items.total += (rows.1 - rows.0) as u64;
             items.stream = Box::new(items.stream.chain(stream));
         }
-        let tts = self.clone();
+        let tts = reader.clone();
         let more = parquet::read(
             UnitFiles { files: parquets, ..unit },
             |table| {
-                let columns = self.columns(&|name| table.has(name));
+                let columns = reader.columns(&|name| table.has(name));
                 let Some(columns) = columns else {
                     return Err(table.need(&self.text).err().unwrap_or_else(|| {
-                        SourceError::Field { kind: "tts", message: self.no_text(&[]) }
+                        SourceError::Field { kind: "tts", message: reader.no_text(&[]) }
                     }));
                 };
                 let mut names: Vec<String> = columns.0.iter().map(|c| c.1.clone()).collect();
@@ -116,20 +83,24 @@ impl Source for Tts {
 
 /// The columns of a row's texts, each with its segment of a pair.
 #[derive(Clone)]
-struct Columns(Arc<[(Option<slam_dataset::key::Segment>, String)]>);
+struct Columns(Arc<[(Option<slam_recipe::item::Segment>, String)]>);
 
 impl std::ops::Deref for Columns {
-    type Target = [(Option<slam_dataset::key::Segment>, String)];
+    type Target = [(Option<slam_recipe::item::Segment>, String)];
 
     fn deref(&self) -> &Self::Target {
         &self.0
     }
 }
 
-impl Tts {
+/// A source's tables as items.
+#[derive(Clone)]
+struct Reader(Tts);
+
+impl Reader {
     fn columns(&self, has: &dyn Fn(&str) -> bool) -> Option<Columns> {
-        if has(&self.text) {
-            return Some(Columns(Arc::new([(None, self.text.clone())])));
+        if has(&self.0.text) {
+            return Some(Columns(Arc::new([(None, self.0.text.clone())])));
         }
         let segments = SEGMENTS.map(|(segment, name)| (Some(segment), text_column(name)));
         segments.iter().all(|(_, c)| has(c)).then(|| Columns(Arc::new(segments)))
@@ -138,7 +109,7 @@ impl Tts {
     fn no_text(&self, columns: &[String]) -> String {
         format!(
             "there is neither a column '{}' nor prompt_text, chosen_text and rejected_text; its columns are {}",
-            self.text,
+            self.0.text,
             columns.join(", ")
         )
     }
@@ -153,7 +124,7 @@ impl Tts {
     ) -> Vec<Result<Item, Refused>> {
         let id = get("id").unwrap_or(default_id);
         let voice = get("voice").or_else(|| get("speaker")).unwrap_or_else(|| self.voice(&id));
-        let split = get("split").unwrap_or_else(|| self.split.clone());
+        let split = get("split").unwrap_or_else(|| self.0.split.clone());
         let item = |(segment, column): &(Option<_>, String)| {
             let id = match segment {
                 Some(segment) => SegmentKey { pair: id.clone(), segment: *segment }.to_string(),
@@ -175,8 +146,8 @@ impl Tts {
     /// Returns a voice for a row that names none.
     fn voice(&self, id: &str) -> String {
         let hash = u64::from_str_radix(&Key::of_bytes(id.as_bytes()).as_str()[..15], 16);
-        let i = hash.unwrap_or(0) % self.voices.len().max(1) as u64;
-        self.voices.get(i as usize).cloned().unwrap_or_default()
+        let i = hash.unwrap_or(0) % self.0.voices.len().max(1) as u64;
+        self.0.voices.get(i as usize).cloned().unwrap_or_default()
     }
 }
 

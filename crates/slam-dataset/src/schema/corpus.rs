@@ -222,7 +222,7 @@ impl Row for Utterance {
             // The form that versions before and after 4.0 read.
             "words": [{"word": value("string"), "start": value("float32"), "end": value("float32")}],
         }}});
-        vec![("huggingface".to_owned(), crate::hash::canonical_json(&features))]
+        vec![("huggingface".to_owned(), slam_recipe::hash::canonical_json(&features))]
     }
 
     fn plain_columns() -> &'static [&'static str] {

@@ -6,7 +6,8 @@ use arrow::error::ArrowError;
 
 use super::columns;
 use crate::shard::Row;
-use crate::work::Quarantined;
+use slam_recipe::stage::NoSuchStage;
+use slam_recipe::work::Quarantined;
 
 impl Row for Quarantined {
     const DATASET: &'static str = "quarantine";
@@ -23,8 +24,12 @@ impl Row for Quarantined {
         let text = |f: fn(&Self) -> &str| -> ArrayRef {
             Arc::new(rows.iter().map(|r| Some(f(r))).collect::<StringArray>())
         };
-        let columns =
-            vec![text(|r| &r.id), text(|r| &r.source), text(|r| &r.stage), text(|r| &r.error)];
+        let columns = vec![
+            text(|r| &r.id),
+            text(|r| &r.source),
+            text(|r| r.stage.name()),
+            text(|r| &r.error),
+        ];
         RecordBatch::try_new(Self::schema(), columns)
     }
 
@@ -32,17 +37,20 @@ impl Row for Quarantined {
         let texts = |name| columns::strings(batch, name).map(Vec::into_iter);
         let (mut source, mut stage, mut error) =
             (texts("source")?, texts("stage")?, texts("error")?);
-        Ok(texts("id")?
-            .map(|id| Self {
-                id,
-                source: source.next().unwrap_or_default(),
-                stage: stage.next().unwrap_or_default(),
-                error: error.next().unwrap_or_default(),
+        texts("id")?
+            .map(|id| {
+                let stage = stage.next().unwrap_or_default();
+                Ok(Self {
+                    id,
+                    source: source.next().unwrap_or_default(),
+                    stage: stage.parse().map_err(|e: NoSuchStage| e.to_string())?,
+                    error: error.next().unwrap_or_default(),
+                })
             })
-            .collect())
+            .collect()
     }
 
     fn size(&self) -> usize {
-        self.id.len() + self.source.len() + self.stage.len() + self.error.len()
+        self.id.len() + self.source.len() + self.stage.name().len() + self.error.len()
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::columns;
 use super::corpus::{Word, read_words, words_column, words_field};
-use crate::hash::Key;
 use crate::shard::Row;
+use slam_recipe::hash::Key;
 
 /// A row of a unit dataset: an utterance as run-length-deduplicated units.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +63,7 @@ impl TokeniserInfo {
     /// As file metadata.
     pub fn to_metadata(&self) -> BTreeMap<String, String> {
         let json = serde_json::to_value(self).unwrap_or_default();
-        BTreeMap::from([(Self::METADATA_KEY.to_owned(), crate::hash::canonical_json(&json))])
+        BTreeMap::from([(Self::METADATA_KEY.to_owned(), slam_recipe::hash::canonical_json(&json))])
     }
 
     /// From file metadata.

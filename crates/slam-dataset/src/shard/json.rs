@@ -9,6 +9,7 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use serde_json::{Map, Value, json};
+use slam_recipe::event::Shape;
 
 use super::ShardError;
 use super::batches::{self, Batches};
@@ -16,16 +17,10 @@ use super::batches::{self, Batches};
 /// A shard's shape and some of its rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Excerpt {
-    /// Rows in the file.
-    pub num_rows: u64,
-    /// Rows and bytes of each row group.
-    pub row_groups: Vec<(u64, u64)>,
-    /// Its columns with their types.
-    pub columns: Vec<(String, String)>,
-    /// The file's key-value metadata.
-    pub metadata: Map<String, Value>,
-    /// The rows, as objects. Bytes are given as their number: `{"bytes": 48213}`.
-    pub rows: Vec<Value>,
+    /// Its shape.
+    pub shape: Shape,
+    /// The rows, by column. Bytes are given as their number: `{"bytes": 48213}`.
+    pub rows: Vec<Map<String, Value>>,
 }
 
 /// `count` rows of a Parquet shard of any dataset, from row `first`.
@@ -40,7 +35,7 @@ pub fn excerpt(path: &Path, first: usize, count: usize) -> Result<Excerpt, Shard
     let schema = builder.schema().clone();
     let parquet = builder.metadata().clone();
     let number = |n: i64| u64::try_from(n).unwrap_or_default();
-    let mut excerpt = Excerpt {
+    let shape = Shape {
         num_rows: number(parquet.file_metadata().num_rows()),
         row_groups: parquet
             .row_groups()
@@ -60,8 +55,8 @@ pub fn excerpt(path: &Path, first: usize, count: usize) -> Result<Excerpt, Shard
             .filter(|kv| kv.key != "ARROW:schema")
             .map(|kv| (kv.key.clone(), kv.value.clone().into()))
             .collect(),
-        rows: Vec::new(),
     };
+    let mut excerpt = Excerpt { shape, rows: Vec::new() };
     let batches = Batches::of(builder.with_offset(first).with_limit(count)).map_err(broken)?;
     for batch in batches {
         let batch = batch.map_err(broken)?;
@@ -70,10 +65,10 @@ pub fn excerpt(path: &Path, first: usize, count: usize) -> Result<Excerpt, Shard
     Ok(excerpt)
 }
 
-fn row(batch: &RecordBatch, i: usize) -> Value {
+fn row(batch: &RecordBatch, i: usize) -> Map<String, Value> {
     let schema = batch.schema();
     let fields = schema.fields().iter().zip(batch.columns());
-    Value::Object(fields.map(|(field, column)| (field.name().clone(), value(column, i))).collect())
+    fields.map(|(field, column)| (field.name().clone(), value(column, i))).collect()
 }
 
 fn value(array: &ArrayRef, i: usize) -> Value {
@@ -132,8 +127,8 @@ mod tests {
         let rows: Vec<_> = ["a", "b", "c"].map(row).to_vec();
         super::super::write(&path, &rows, &BTreeMap::new()).unwrap();
         let seen = excerpt(&path, 1, 1).unwrap();
-        assert_eq!((seen.num_rows, seen.row_groups.len(), seen.rows.len()), (3, 1, 1));
-        assert_eq!(seen.columns[0], ("id".to_owned(), "Utf8".to_owned()));
+        assert_eq!((seen.shape.num_rows, seen.shape.row_groups.len(), seen.rows.len()), (3, 1, 1));
+        assert_eq!(seen.shape.columns[0], ("id".to_owned(), "Utf8".to_owned()));
         let row = &seen.rows[0];
         assert_eq!(row["id"], "b");
         assert_eq!(row["audio"], json!({"bytes": {"bytes": 9}, "path": "a.flac"}));

@@ -16,7 +16,7 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
-use crate::publish::PublishError;
+use slam_recipe::publish::PublishError;
 
 pub use json::{Excerpt, excerpt};
 pub use reader::{ShardReader, read};

@@ -19,7 +19,7 @@ use object_store::{ObjectStore, parse_url_opts};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use crate::publish::PublishError;
+use slam_recipe::publish::PublishError;
 
 /// Variables with these prefixes configure a store, e.g. `AWS_ENDPOINT`, `AWS_ALLOW_HTTP`, `AZURE_STORAGE_ACCOUNT_NAME`.
 const PREFIXES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];

@@ -8,19 +8,18 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use super::*;
-use crate::receipt::ShardState;
-use crate::work::{self, WorkUnit};
-use crate::{Context, Key, Outcome, Receipt, ShardName};
+use crate::work;
+use crate::{Context, Outcome};
+use slam_recipe::params::{ImportParams, Work};
+use slam_recipe::receipt::ShardState;
+use slam_recipe::{Key, Receipt, ShardName, WorkUnit};
 
 fn made(mirror: &Path, params: u32, content: &[u8]) -> WorkUnit {
-    let unit = WorkUnit::new(
-        "s",
-        1,
-        ShardName::new(0, 1),
-        params.into(),
-        vec![],
-        "d/s-v1/part-00000-of-00001.parquet".into(),
-    );
+    let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
+    let params = ImportParams { tokeniser, k: params, units_per_second: 25.0, split };
+    let output = "d/s-v1/part-00000-of-00001.parquet";
+    let work = Work::ImportUnits(params);
+    let unit = WorkUnit::new(work, ShardName::new(0, 1), vec![], output.into());
     let context = Context {
         root: mirror,
         cancel: &AtomicBool::new(false),

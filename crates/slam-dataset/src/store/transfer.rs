@@ -10,10 +10,10 @@ use object_store::{
 };
 
 use super::{Store, StoreError};
-use crate::hash::Key;
-use crate::name::ShardName;
-use crate::publish::{self, PublishError, Staged};
-use crate::receipt::Receipt;
+use slam_recipe::hash::Key;
+use slam_recipe::name::ShardName;
+use slam_recipe::publish::{self, PublishError, Staged};
+use slam_recipe::receipt::Receipt;
 
 /// Bytes of a part of a large object, and of the largest that is sent whole.
 const PART_BYTES: usize = 16 << 20;
@@ -49,7 +49,7 @@ impl Store {
             hasher.update(bytes);
             Ok(())
         })?;
-        Ok(found.then(|| Key::of_digest(hasher.finalize())))
+        Ok(found.then(|| Key::of_digest(hasher.finalize().into())))
     }
 
     fn read(
@@ -173,6 +173,14 @@ impl Store {
             found.sort();
             Ok(found)
         })
+    }
+
+    /// Pushes a file of the mirror over the one that the store has.
+    ///
+    /// # Errors
+    /// If the mirror has no such file, or the store refuses.
+    pub fn push_file(&self, mirror: &Path, relative: &Path) -> Result<(), StoreError> {
+        self.put_file(mirror, relative)
     }
 
     /// Pushes a shard that is published in the mirror: the store's old receipt goes, then come the shard and its

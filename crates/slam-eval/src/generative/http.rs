@@ -4,29 +4,16 @@ use std::env;
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use slam_dataset::Key;
+use slam_recipe::Key;
+use slam_recipe::evaluation::Service;
 
 /// The most time that a service may take for one sample.
 const TIMEOUT: Duration = Duration::from_mins(5);
 /// How many times a sample is tried if a service is busy or unreachable.
 const TRIES: u32 = 4;
 
-/// An endpoint and its model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// The base of the address, e.g. `http://localhost:8000/v1`.
-    pub url: String,
-    /// The model's name in the service.
-    pub model: String,
-    /// The environment variable that holds the key, if the service needs one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_from: Option<String>,
-}
-
-/// A service does not answer as its protocol requires.
+/// A service that does not answer as its protocol says.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// The service cannot be reached.
@@ -67,16 +54,28 @@ pub enum ServiceError {
     },
 }
 
-impl Service {
-    fn address(&self, path: &str) -> String {
-        format!("{}/{path}", self.url.trim_end_matches('/'))
-    }
-
-    /// Returns the transcript of a WAV file (`audio/transcriptions`), without blanks at its ends.
+/// What is asked of a service.
+pub trait Ask {
+    /// The transcript of a WAV file (`audio/transcriptions`), without blanks at its ends.
     ///
     /// # Errors
-    /// Fails if the service cannot be reached, refuses, or answers in another form.
-    pub fn transcribe(&self, wav: &[u8]) -> Result<String, ServiceError> {
+    /// If the service cannot be reached, refuses, or answers otherwise.
+    fn transcribe(&self, wav: &[u8]) -> Result<String, ServiceError>;
+
+    /// Negative log-likelihoods in nats of a text's tokens but the first, which nothing is before
+    /// (`completions` with `echo`). A text of fewer than two tokens has none.
+    ///
+    /// # Errors
+    /// If the service cannot be reached, refuses, or gives no log-probabilities.
+    fn token_nlls(&self, text: &str) -> Result<Vec<f64>, ServiceError>;
+}
+
+fn address(service: &Service, path: &str) -> String {
+    format!("{}/{path}", service.url.trim_end_matches('/'))
+}
+
+impl Ask for Service {
+    fn transcribe(&self, wav: &[u8]) -> Result<String, ServiceError> {
         // A boundary must not occur in the content that it separates.
         let boundary = format!("slam-{}", Key::of_bytes(wav).as_str());
         let mut body = Vec::new();
@@ -99,27 +98,21 @@ impl Service {
         );
         body.extend_from_slice(wav);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        let url = self.address("audio/transcriptions");
+        let url = address(self, "audio/transcriptions");
         let kind = format!("multipart/form-data; boundary={boundary}");
-        let answer = self.post(&url, &kind, &body)?;
+        let answer = post(self, &url, &kind, &body)?;
         match answer["text"].as_str() {
             Some(text) => Ok(text.trim().to_owned()),
             None => Err(missing(url, "a \"text\"", &answer)),
         }
     }
 
-    /// Returns the negative log-likelihoods, in nats, of all of a text's tokens except the first
-    /// (`completions` with `echo`). The first token has none, because no token comes before it. A text of
-    /// fewer than two tokens has none.
-    ///
-    /// # Errors
-    /// Fails if the service cannot be reached, refuses, or gives no log-probabilities.
-    pub fn token_nlls(&self, text: &str) -> Result<Vec<f64>, ServiceError> {
+    fn token_nlls(&self, text: &str) -> Result<Vec<f64>, ServiceError> {
         if text.is_empty() {
             return Ok(vec![]);
         }
-        let url = self.address("completions");
-        // Some servers refuse to generate nothing. So we ask for one token and drop it below.
+        let url = address(self, "completions");
+        // Some servers refuse to generate nothing, so that one token is asked for, and left out below.
         let request = json!({
             "model": self.model,
             "prompt": text,
@@ -128,7 +121,7 @@ impl Service {
             "echo": true,
             "logprobs": 1,
         });
-        let answer = self.post(&url, "application/json", request.to_string().as_bytes())?;
+        let answer = post(self, &url, "application/json", request.to_string().as_bytes())?;
         let choice = &answer["choices"][0];
         let Some(all) = choice["logprobs"]["token_logprobs"].as_array() else {
             return Err(missing(url, "choices[0].logprobs.token_logprobs", &answer));
@@ -140,38 +133,39 @@ impl Service {
         nlls.collect::<Option<Vec<f64>>>()
             .ok_or_else(|| missing(url, "a number for each token", &answer))
     }
+}
 
-    fn post(&self, url: &str, kind: &str, body: &[u8]) -> Result<Value, ServiceError> {
-        let key = match &self.key_from {
+fn post(service: &Service, url: &str, kind: &str, body: &[u8]) -> Result<Value, ServiceError> {
+    let key =
+        match &service.key_from {
             None => None,
             Some(variable) => Some(env::var(variable).map_err(|_| ServiceError::Key {
                 url: url.to_owned(),
                 variable: variable.clone(),
             })?),
         };
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
-            .http_status_as_error(false)
-            .build()
-            .into();
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let error = match send(&agent, url, kind, key.as_deref(), body) {
-                Ok(value) => return Ok(value),
-                Err(e) => e,
-            };
-            let passes = match &error {
-                ServiceError::Reach { .. } => true,
-                ServiceError::Status { status, .. } => *status == 429 || *status >= 500,
-                _ => false,
-            };
-            if !passes || tries == TRIES {
-                return Err(error);
-            }
-            tracing::warn!("{error}; trying again");
-            thread::sleep(Duration::from_millis(250 << tries));
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let error = match send(&agent, url, kind, key.as_deref(), body) {
+            Ok(value) => return Ok(value),
+            Err(e) => e,
+        };
+        let passes = match &error {
+            ServiceError::Reach { .. } => true,
+            ServiceError::Status { status, .. } => *status == 429 || *status >= 500,
+            _ => false,
+        };
+        if !passes || tries == TRIES {
+            return Err(error);
         }
+        tracing::warn!("{error}; trying again");
+        thread::sleep(Duration::from_millis(250 << tries));
     }
 }
 

@@ -15,27 +15,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use slam_dataset::Key;
-use slam_dataset::publish::{self, PublishError};
+use slam_recipe::Key;
+use slam_recipe::publish::{self, PublishError};
 
-pub use http::{Service, ServiceError};
+pub use http::{Ask, ServiceError};
+use slam_recipe::evaluation::Services;
 pub use vocoder::{CommandVocoder, Vocoder, VocoderError};
 
 use crate::interval::{Interval, of_mean};
 
-/// The services that measure continuations.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Services {
-    /// The vocoder: a command that reads `{"units": […]}` and writes a WAV file.
-    pub vocoder: String,
-    /// A speech-to-text service, e.g. `whisper-large-v3-turbo`.
-    pub transcription: Service,
-    /// A text model service with log-probabilities, e.g. `meta-llama/Llama-3.2-1B`.
-    pub completion: Service,
-}
-
-/// A prompt and its continuation.
+/// A continued prompt.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Continuation {
     /// The prompt's file.

@@ -8,6 +8,8 @@ use std::thread;
 
 use serde_json::Value;
 
+use slam_recipe::evaluation::Service;
+
 use super::*;
 
 /// A request as the stub received it.

@@ -2,31 +2,20 @@
 //! on the same items.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use minijinja::context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::chart::{Chart, Line};
 use super::training::{self, Training};
-use super::{Column, ReportError, ReportRequest};
+use slam_recipe::request::{CompareRequest, ReportRequest};
+
+use super::{Column, ReportError};
 use crate::aggregate::{self, Accuracy, Comparison};
 use crate::text;
 
-/// The runs to compare, each given as the request for its report.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CompareRequest {
-    /// The runs. Each is compared with the first.
-    runs: Vec<ReportRequest>,
-    /// Their names, one per run.
-    names: Vec<String>,
-    /// Where the HTML file goes.
-    out: PathBuf,
-}
-
-/// A run and the files that remain of it.
+/// A run and what is left of it.
 struct Run<'a> {
     name: &'a str,
     request: &'a ReportRequest,
@@ -178,7 +167,8 @@ fn settings(runs: &[Run<'_>]) -> Vec<Row<String>> {
         .iter()
         .map(|r| {
             let mut out = BTreeMap::new();
-            flatten("", &r.request.pipeline, &mut out);
+            let pipeline = serde_json::to_value(&r.request.pipeline).unwrap_or_default();
+            flatten("", &pipeline, &mut out);
             out
         })
         .collect();

@@ -1,17 +1,18 @@
-//! What the datasets hold, read from their receipts.
+//! What the datasets hold, as the lock of their root counts them.
 
 use std::path::Path;
 
 use serde::Serialize;
-use slam_dataset::Receipt;
+use slam_recipe::pipeline::Role;
+use slam_recipe::request::{DatasetFiles, Usage};
 
-use super::{DatasetFiles, ReportError, links};
+use super::links;
 
 /// A dataset's figures.
 #[derive(Serialize)]
 pub(super) struct CorpusTotals {
     name: String,
-    role: String,
+    role: Role,
     licence: String,
     pub(super) trains: bool,
     shards: usize,
@@ -25,37 +26,18 @@ pub(super) struct CorpusTotals {
     units_link: Option<String>,
 }
 
-pub(super) fn totals(files: &DatasetFiles, page: &Path) -> Result<CorpusTotals, ReportError> {
-    let mut totals = CorpusTotals {
+pub(super) fn totals(files: &DatasetFiles, page: &Path) -> CorpusTotals {
+    CorpusTotals {
         name: files.name.clone(),
-        role: files.role.clone(),
+        role: files.role,
         licence: files.licence.clone(),
-        trains: files.trains,
+        trains: files.usage == Usage::Training,
         shards: files.corpus.len(),
-        utterances: 0,
-        hours: 0.0,
-        units: 0,
-        quarantined: 0,
+        utterances: files.counts.utterances,
+        hours: files.counts.audio_seconds / 3600.0,
+        units: files.counts.units,
+        quarantined: files.counts.quarantined,
         corpus_link: links::folder(page, files.corpus.first()),
         units_link: links::folder(page, files.units.first()),
-    };
-    for path in &files.corpus {
-        let receipt = read(path)?;
-        totals.utterances += receipt.rows;
-        totals.quarantined += receipt.quarantined;
-        totals.hours += receipt.totals.get("audio_seconds").copied().unwrap_or(0.0) / 3600.0;
     }
-    for path in &files.units {
-        let receipt = read(path)?;
-        totals.quarantined += receipt.quarantined;
-        totals.units += receipt.totals.get("units").copied().unwrap_or(0.0) as u64;
-    }
-    Ok(totals)
-}
-
-fn read(shard: &Path) -> Result<Receipt, ReportError> {
-    let error = |message: String| ReportError::Read { path: shard.to_owned(), message };
-    Receipt::read(shard)
-        .map_err(|e| error(e.to_string()))?
-        .ok_or_else(|| error("the shard has no receipt".into()))
 }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use slam_dataset::ItemKey;
-use slam_dataset::key::Side;
 use slam_dataset::schema::{Score, Utterance};
 use slam_dataset::shard::ShardReader;
+use slam_recipe::ItemKey;
+use slam_recipe::item::Side;
 
 use super::ReportError;
+use crate::aggregate::Compare;
 use crate::record::Evaluation;
 
 /// The longest FLAC file, in bytes, that is embedded: about half a minute of speech.
@@ -67,7 +68,11 @@ pub(super) fn pick(
         if wanted.values().all(Option::is_some) {
             break;
         }
-        // Read the rows one at a time, so that the audio is not all in memory.
+        // A machine that only trains has no recordings; the report then shows none.
+        if !path.is_file() {
+            continue;
+        }
+        // Audio is not kept in memory: rows pass by one at a time.
         for row in ShardReader::<Utterance>::open(path)? {
             let row = row?;
             if row.flac.len() > LONGEST {

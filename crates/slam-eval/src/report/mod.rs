@@ -17,76 +17,23 @@ mod training;
 use std::path::{Path, PathBuf};
 
 use minijinja::{Environment, context};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use slam_dataset::publish::{self, PublishError};
+use serde::Serialize;
 use slam_dataset::schema::Score;
 use slam_dataset::shard::{self, ShardError};
+use slam_recipe::publish::{self, PublishError};
 
 use crate::aggregate;
 use crate::record::{Evaluation, RecordError, ScoredShard};
 use training::{Point, Training};
 
-pub use compare::{CompareRequest, compare};
+use slam_recipe::request::{ReportRequest, ScoredCheckpoint};
+
+pub use compare::compare;
 
 /// The number of items shown from each end of a suite.
 const CLIPS_PER_SUITE: usize = 1;
 
-/// What a report shows.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReportRequest {
-    /// The run's name.
-    title: String,
-    /// Why the figures mean nothing, if they do not.
-    notice: Option<String>,
-    /// The pipeline that was run.
-    pipeline: Value,
-    /// The datasets.
-    datasets: Vec<DatasetFiles>,
-    /// The folder of pre-training.
-    pretrain: Option<PathBuf>,
-    /// The folder of preference optimisation.
-    dpo: Option<PathBuf>,
-    /// Scored checkpoints, in the order of the run.
-    scores: Vec<ScoredCheckpoint>,
-    /// The scores of intermediate checkpoints, for curves.
-    #[serde(default)]
-    on_the_way: OnTheWay,
-    /// The path of the HTML file.
-    out: PathBuf,
-}
-
-/// Scores shards of the intermediate checkpoints of each stage of a run.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct OnTheWay {
-    pretrain: Vec<PathBuf>,
-    dpo: Vec<PathBuf>,
-}
-
-/// A dataset's shards.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DatasetFiles {
-    name: String,
-    role: String,
-    /// Whether the model is trained on this dataset.
-    trains: bool,
-    licence: String,
-    corpus: Vec<PathBuf>,
-    units: Vec<PathBuf>,
-}
-
-/// A scored checkpoint.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ScoredCheckpoint {
-    label: String,
-    scores: PathBuf,
-}
-
-/// The reasons why a report cannot be made.
+/// A report that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file of the run cannot be read.
@@ -158,11 +105,10 @@ fn changes(columns: &[Column]) -> Vec<Change> {
 /// Fails if something that the run should have left cannot be read, or if the file cannot be written.
 pub fn report(request: &ReportRequest) -> Result<String, ReportError> {
     let page = &request.out;
-    let corpus: Vec<_> =
-        request.datasets.iter().map(|d| corpus::totals(d, page)).collect::<Result<_, _>>()?;
+    let corpus: Vec<_> = request.datasets.iter().map(|d| corpus::totals(d, page)).collect();
     let columns = columns(request)?;
-    let pretrain = stage(request.pretrain.as_deref(), &request.on_the_way.pretrain, &columns)?;
-    let dpo = stage(request.dpo.as_deref(), &request.on_the_way.dpo, &columns)?;
+    let pretrain = stage(request.pretrain.as_deref(), &request.intermediate.pretrain, &columns)?;
+    let dpo = stage(request.dpo.as_deref(), &request.intermediate.dpo, &columns)?;
     let shards: Vec<_> = request.datasets.iter().flat_map(|d| &d.corpus).collect();
     let clips = match columns.last() {
         Some(last) => examples::pick(&last.scores, &last.evaluation, CLIPS_PER_SUITE, &shards)?,
@@ -208,16 +154,16 @@ fn columns(request: &ReportRequest) -> Result<Vec<Column>, ReportError> {
 /// Reads a stage of the run: its own files, and the scores of its checkpoints.
 fn stage(
     folder: Option<&Path>,
-    on_the_way: &[PathBuf],
+    intermediate: &[PathBuf],
     columns: &[Column],
 ) -> Result<Option<Training>, ReportError> {
     let Some(folder) = folder else { return Ok(None) };
-    let on_the_way =
-        on_the_way.iter().map(|p| Evaluation::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let intermediate =
+        intermediate.iter().map(|p| Evaluation::read(p)).collect::<Result<Vec<_>, _>>()?;
     let own = columns.iter().map(|c| &c.evaluation);
     let points: Vec<Point<'_>> = own
         .filter(|e| e.checkpoint.starts_with(folder))
-        .chain(&on_the_way)
+        .chain(&intermediate)
         .filter_map(|e| Some(Point { tokens: e.trained_tokens?, evaluation: e }))
         .collect();
     training::read(folder, &points).map(Some)

@@ -43,7 +43,6 @@ fn every_manifest_says_what_the_data_is_and_how_to_get_it() {
             assert!(!value.is_empty(), "{name}: {field}");
         }
         assert!(m.homepage == "unknown" || m.homepage.starts_with("https://"), "{name}");
-        assert!(m.source["kind"].is_string(), "{name}");
         for file in &m.files {
             assert!(file.url.starts_with("https://"), "{name}: {}", file.url);
             let hash = file.sha256.get();
@@ -63,20 +62,16 @@ fn every_manifest_says_what_the_data_is_and_how_to_get_it() {
 fn pipelines_and_manifests_agree() {
     for name in ["slam", "slam-scaled", "twist-350m"] {
         let path = folder().join(format!("../pipelines/{name}.toml"));
-        let pipeline = crate::Pipeline::read(&path, false, &[]).unwrap();
+        let pipeline =
+            slam_recipe::Pipeline::read(&path, slam_recipe::pipeline::Variant::Full, &[]).unwrap();
         for dataset in &pipeline.datasets {
             let manifest = DataManifest::find(&folder(), &dataset.name).unwrap();
             let manifest = manifest.unwrap_or_else(|| panic!("{}: no manifest", dataset.name));
             assert_eq!(manifest.role, dataset.role, "{}", dataset.name);
+            assert_eq!(manifest.dataset().source.kind(), dataset.source.kind(), "{}", dataset.name);
             assert_eq!(
-                manifest.dataset().source["kind"],
-                dataset.source["kind"],
-                "{}",
-                dataset.name
-            );
-            assert_eq!(
-                manifest.dataset().source["folder"],
-                dataset.source["folder"],
+                manifest.dataset().source.folder(),
+                dataset.source.folder(),
                 "{}",
                 dataset.name
             );

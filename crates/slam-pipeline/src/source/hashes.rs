@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use slam_dataset::{Key, publish};
+use slam_recipe::{Key, publish};
 
 use super::{SourceError, SourceFile, absolute};
 

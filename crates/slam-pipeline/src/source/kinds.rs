@@ -2,28 +2,24 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-use slam_dataset::work::Input;
+use slam_recipe::params::FileEntry;
+use slam_recipe::pipeline::Dataset;
+use slam_recipe::source::{Folder, Source};
+use slam_recipe::work::Input;
 
-use super::{SourceError, SourceFile, absolute, expected, has_ending, is_audio, list, manifest};
-use crate::file::Dataset;
+use super::error::SourceError;
+use super::{SourceFile, absolute, expected, has_ending, is_audio, list, manifest};
 
 /// Bytes of one shard, about; all of a dataset are of one size.
 const SHARD_BYTES: u64 = 256 << 20;
 
-/// Fields of a source that only say which files there are; what the files hold is in their hashes.
-const OWN_FIELDS: [&str; 2] = ["folder", "subsets"];
-
-/// The kind of source that holds units already: nothing is ingested.
-pub const UNITS: &str = "units";
-
 /// The input of one shard.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ShardFiles {
-    /// The source's fields that the ingest stage reads.
-    pub source: Value,
-    /// The files' names, or objects with a name and what else is known of a file.
-    pub entries: Vec<Value>,
+    /// The source, without the place.
+    pub source: Source,
+    /// The files' names, and what else is known of them.
+    pub entries: Vec<FileEntry>,
     /// The files.
     pub inputs: Vec<Input>,
     /// Of files that hold rows: the i-th of so many equal parts.
@@ -31,18 +27,19 @@ pub struct ShardFiles {
 }
 
 impl ShardFiles {
-    /// The parameters of the ingest stage.
-    pub fn params(&self) -> Value {
-        let mut params = json!({"source": self.source, "files": self.entries});
-        if let (Some(part), Some(params)) = (self.part, params.as_object_mut()) {
-            params.insert("part".to_owned(), json!(part));
-        }
-        params
+    /// No files of a source.
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, entries: Vec::new(), inputs: Vec::new(), part: None }
+    }
+
+    /// No files of a folder whose entries say what is known of each.
+    pub(crate) fn of_entries(folder: Folder) -> Self {
+        Self::new(Source::Folder(folder))
     }
 
     fn add(&mut self, files: Vec<SourceFile>) {
         for file in files {
-            self.entries.push(Value::from(file.relative));
+            self.entries.push(FileEntry::named(file.relative));
             self.inputs.push(Input { path: absolute(file.path), key: file.key });
         }
     }
@@ -57,29 +54,37 @@ struct Kind {
     group: fn(&str) -> &str,
     /// Folders and files whose name begins so are left out unless `subsets` names them.
     left_out: &'static [&'static str],
-    /// Whether files hold rows and may be cut.
-    rows: bool,
-    /// Whether every file is a shard of its own.
-    alone: bool,
+    /// What a file holds.
+    holds: Holds,
 }
 
-fn kind(name: &str) -> Kind {
+/// What a file of a source holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// One recording.
+    Recording,
+    /// Rows; the file may be cut.
+    Rows,
+    /// Rows; the file is a shard of its own.
+    Shard,
+}
+
+fn kind(source: &Source) -> Kind {
     let audio = Kind {
         what: "audio files (wav, flac, mp3, ogg, oga, opus, aif, aiff, aifc, m4a, aac)",
         wanted: is_audio,
         group: |name| name,
         left_out: &[],
-        rows: false,
-        alone: false,
+        holds: Holds::Recording,
     };
     let parquet = Kind {
         what: "Parquet files (*.parquet)",
         wanted: |name| has_ending(name, &["parquet"]),
-        rows: true,
+        holds: Holds::Rows,
         ..audio
     };
-    match name {
-        "librispeech" => Kind {
+    match source {
+        Source::Librispeech(_) => Kind {
             what: "LibriSpeech recordings (split/speaker/chapter/*.flac)",
             wanted: |name| is_audio(name) || name.ends_with(".trans.txt"),
             // A chapter, with its transcript.
@@ -87,38 +92,43 @@ fn kind(name: &str) -> Kind {
             left_out: &["test-"],
             ..audio
         },
-        "libri-light" => Kind {
+        Source::LibriLight(_) => Kind {
             what: "Libri-Light recordings (size/speaker/book/*.flac)",
             wanted: |name| is_audio(name) || has_ending(name, &["json"]),
             // A recording, with its list of voice activity.
             group: |name| name.rsplit_once('.').map_or(name, |(stem, _)| stem),
             ..audio
         },
-        "parquet" => parquet,
-        "spoken-swag" => Kind { left_out: &["validation", "test"], ..parquet },
-        "swag" => Kind {
+        Source::Parquet(_) => parquet,
+        Source::SpokenSwag(_) => Kind { left_out: &["validation", "test"], ..parquet },
+        Source::Swag(_) => Kind {
             what: "files of SWAG (*.csv)",
             wanted: |name| has_ending(name, &["csv"]),
             ..parquet
         },
-        "hella-swag" => Kind {
+        Source::HellaSwag(_) => Kind {
             what: "files of HellaSwag (*.jsonl)",
             wanted: |name| has_ending(name, &["jsonl"]),
             ..parquet
         },
-        "tts" => Kind {
+        Source::Tts(_) => Kind {
             what: "tables of text (*.tsv, *.csv, *.jsonl, *.parquet)",
             wanted: |name| has_ending(name, &["tsv", "csv", "jsonl", "parquet"]),
             ..parquet
         },
-        UNITS => Kind {
+        Source::Units(_) => Kind {
             what: "unit sequences (*.jsonl of slamkit, *.parquet)",
             wanted: |name| has_ending(name, &["jsonl", "parquet"]),
-            rows: true,
-            alone: true,
+            holds: Holds::Shard,
             ..audio
         },
-        _ => audio,
+        Source::Folder(_)
+        | Source::Manifest(_)
+        | Source::Suite(_)
+        | Source::Grammar(_)
+        | Source::SlamkitPairs(_)
+        | Source::OwnContinuation(_)
+        | Source::Sampled(_) => audio,
     }
 }
 
@@ -128,32 +138,30 @@ fn kind(name: &str) -> Kind {
 /// If the folder or a file in it cannot be read, or nothing in it is of the source's kind.
 pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError> {
     let shard_bytes = dataset.shard_bytes.unwrap_or(SHARD_BYTES).max(1);
-    if dataset.source.get("kind").and_then(Value::as_str) == Some("manifest") {
-        return manifest::shards(&dataset.source, shard_bytes).map(Some);
+    let source = &dataset.source;
+    match source {
+        Source::Manifest(recordings) => {
+            return manifest::shards(&dataset.name, recordings, shard_bytes).map(Some);
+        }
+        Source::Grammar(_) => return Ok(None),
+        _ => {}
     }
-    let Some(folder) = dataset.source.get("folder").and_then(Value::as_str) else {
-        return Ok(None);
+    let Some(folder) = source.folder() else {
+        return Err(SourceError::NoFolder { dataset: dataset.name.clone(), kind: source.kind() });
     };
-    if !Path::new(folder).exists() {
+    if !folder.exists() {
         return Err(SourceError::Missing { dataset: dataset.name.clone(), folder: folder.into() });
     }
-    let kind = kind(dataset.source.get("kind").and_then(Value::as_str).unwrap_or_default());
-    let subsets = subsets(dataset)?;
-    let mut source = dataset.source.clone();
-    if let Some(source) = source.as_object_mut() {
-        // Where the files lie does not change what they hold.
-        for field in OWN_FIELDS {
-            source.remove(field);
-        }
-    }
-    let wanted =
-        |name: &str| (kind.wanted)(name) && chosen(name, subsets.as_deref(), kind.left_out);
-    let what = match &subsets {
+    let kind = kind(source);
+    let subsets = source.subsets();
+    let wanted = |name: &str| (kind.wanted)(name) && chosen(name, subsets, kind.left_out);
+    let what = match subsets {
         Some(subsets) => format!("{} of the subsets {}", kind.what, subsets.join(", ")),
         None => kind.what.to_owned(),
     };
     let files = list(Path::new(folder), &what, &wanted)?;
-    let only_sidecars = !files.iter().any(|f| kind.rows || is_audio(&f.relative));
+    let only_sidecars =
+        kind.holds == Holds::Recording && !files.iter().any(|f| is_audio(&f.relative));
     if only_sidecars {
         return Err(SourceError::Empty { path: folder.into(), what });
     }
@@ -162,22 +170,21 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
     let size = |group: &Vec<SourceFile>| group.iter().map(expect).sum::<u64>();
     let asked = u64::from(dataset.shards.max(1));
     // A table of text is small; how many shards it gives, the pipeline says.
-    let by_rows = kind.rows && groups.len() == 1 && asked > 1;
+    let by_rows = kind.holds == Holds::Rows && groups.len() == 1 && asked > 1;
     let mut out = Vec::new();
-    let shared = if kind.alone {
+    let shared = if kind.holds == Holds::Shard {
         groups.into_iter().map(|group| vec![group]).collect()
     } else {
         into_shards(groups, size, shard_bytes)
     };
     for groups in shared {
         let bytes: u64 = groups.iter().map(size).sum();
-        let parts = match groups.len() {
-            _ if kind.alone => 1,
-            1 if by_rows => asked,
-            1 if kind.rows => bytes.div_ceil(2 * shard_bytes).max(1),
+        let parts = match (kind.holds, groups.len()) {
+            (Holds::Rows, 1) if by_rows => asked,
+            (Holds::Rows, 1) => bytes.div_ceil(2 * shard_bytes).max(1),
             _ => 1,
         };
-        let mut files = ShardFiles { source: source.clone(), ..ShardFiles::default() };
+        let mut files = ShardFiles::new(source.without_place());
         for group in groups {
             files.add(group);
         }
@@ -188,14 +195,6 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
         }
     }
     Ok(Some(out))
-}
-
-fn subsets(dataset: &Dataset) -> Result<Option<Vec<String>>, SourceError> {
-    let Some(value) = dataset.source.get("subsets") else { return Ok(None) };
-    serde_json::from_value(value.clone()).map(Some).map_err(|_| SourceError::Field {
-        dataset: dataset.name.clone(),
-        message: "source.subsets is no list of names, e.g. subsets = [\"train-clean-100\"]".into(),
-    })
 }
 
 /// Whether a file is in one of the subsets: a folder above it has the subset's name, or its own name begins
@@ -257,6 +256,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::fs;
 
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn plan(names: &[(&str, usize)], source: Value, shards: u32) -> Vec<ShardFiles> {
@@ -275,7 +276,7 @@ mod tests {
     }
 
     fn names(shards: &[ShardFiles]) -> Vec<Vec<&str>> {
-        shards.iter().map(|s| s.entries.iter().map(|e| e.as_str().unwrap()).collect()).collect()
+        shards.iter().map(|s| s.entries.iter().map(|e| e.name.as_str()).collect()).collect()
     }
 
     #[test]
@@ -296,10 +297,10 @@ mod tests {
         let train = "train-clean-100/5/6/5-6-0000.flac";
         let dev = ["dev-clean/1/2/1-2-0000.flac", "dev-clean/1/2/1-2.trans.txt"];
         assert_eq!(names(&all), [[dev[0], dev[1], train]]);
-        assert_eq!(all[0].source, json!({"kind": "librispeech"}));
+        assert_eq!(serde_json::to_value(&all[0].source).unwrap(), json!({"kind": "librispeech"}));
         let test = plan(&tree, json!({"kind": "librispeech", "subsets": ["test-clean"]}), 1);
         assert_eq!(names(&test), [["test-clean/3/4/3-4-0000.flac"]]);
-        assert_eq!(test[0].source, json!({"kind": "librispeech"}));
+        assert_eq!(test[0].source, all[0].source);
     }
 
     #[test]
@@ -316,7 +317,6 @@ mod tests {
             shards.iter().map(|s| s.part).collect::<Vec<_>>(),
             [Some((0, 3)), Some((1, 3)), Some((2, 3))]
         );
-        assert_eq!(shards[1].params()["part"], json!([1, 3]));
         let swag = [("data/train-0.parquet", 1), ("data/validation-0.parquet", 1)];
         let shards = plan(&swag, json!({"kind": "spoken-swag"}), 1);
         assert_eq!(names(&shards), [["data/train-0.parquet"]]);

@@ -5,31 +5,89 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use slam_dataset::Key;
-use slam_dataset::work::Input;
+use slam_recipe::Key;
+use slam_recipe::params::FileEntry;
+use slam_recipe::source::{Folder, RecordingsManifest};
+use slam_recipe::work::Input;
 
-use super::kinds::into_shards;
-use super::{ShardFiles, SourceError, absolute};
+use super::absolute;
+use super::error::SourceError;
+use super::kinds::{ShardFiles, into_shards};
 
-/// The source `kind = "manifest"`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Manifest {
-    #[serde(rename = "kind")]
-    _kind: String,
-    /// The manifest.
-    file: PathBuf,
-    /// What its paths are relative to; the manifest's own folder where absent.
-    folder: Option<PathBuf>,
-    /// The split of rows that name none.
-    split: Option<String>,
+/// What is wrong with a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestFault {
+    /// The source names no file.
+    #[error("source.file is missing; name the table of recordings")]
+    NoFile,
+    /// Its name has another ending.
+    #[error("write it as .tsv, .csv or .jsonl")]
+    Ending,
+    /// It is no table.
+    #[error(transparent)]
+    Table(#[from] csv::Error),
+    /// A line is no JSON object.
+    #[error("line {line}: {source}")]
+    Line {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A row cannot be used.
+    #[error("row {row}: {fault}")]
+    Row {
+        /// The row, from 1.
+        row: usize,
+        /// What is wrong.
+        fault: RowFault,
+    },
+    /// Two rows of one id.
+    #[error("rows {first} and {second} have the same id '{id}'; give each an 'id' of its own")]
+    Twice {
+        /// The first of them.
+        first: usize,
+        /// The other.
+        second: usize,
+        /// The id.
+        id: String,
+    },
+    /// It has no rows.
+    #[error("it names no recording")]
+    Empty,
+}
+
+/// What is wrong with a row of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowFault {
+    /// No column names a recording.
+    #[error("no column names a recording (one of {}); its columns are {columns}", PATHS.join(", "))]
+    NoPath {
+        /// The columns that it has.
+        columns: String,
+    },
+    /// A time is no number.
+    #[error("{column} is '{value}', not a number of seconds")]
+    Seconds {
+        /// The column.
+        column: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// It ends before it starts.
+    #[error("it ends at {end} s, before its start at {start} s")]
+    Backwards {
+        /// The start as it is written.
+        start: String,
+        /// The end as it is written.
+        end: String,
+    },
 }
 
 /// A row.
 struct Entry {
-    value: Value,
+    file: FileEntry,
     path: PathBuf,
 }
 
@@ -37,12 +95,19 @@ struct Entry {
 const PATHS: [&str; 4] = ["path", "audio", "file", "audio_filepath"];
 
 /// The recordings of a manifest, in its order. A recording that is not there is quarantined by ingest.
-pub(super) fn shards(source: &Value, shard_bytes: u64) -> Result<Vec<ShardFiles>, SourceError> {
-    let manifest = Manifest::deserialize(source).map_err(|e| SourceError::Manifest {
-        path: source.get("file").and_then(Value::as_str).unwrap_or("?").into(),
-        message: format!("source: {e}"),
-    })?;
-    let entries = entries(&manifest)?;
+pub(super) fn shards(
+    dataset: &str,
+    recordings: &RecordingsManifest,
+    shard_bytes: u64,
+) -> Result<Vec<ShardFiles>, SourceError> {
+    let refuse = |path: &Path, fault| SourceError::Manifest { path: path.to_owned(), fault };
+    let Some(path) = &recordings.file else {
+        return Err(refuse(Path::new(dataset), ManifestFault::NoFile));
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|source| SourceError::Read { path: path.clone(), source })?;
+    let entries =
+        entries(path, &text, recordings.folder.as_deref()).map_err(|fault| refuse(path, fault))?;
     let distinct: BTreeSet<&Path> = entries.iter().map(|e| e.path.as_path()).collect();
     let mut uses: HashMap<&Path, u64> = HashMap::new();
     for entry in &entries {
@@ -61,111 +126,93 @@ pub(super) fn shards(source: &Value, shard_bytes: u64) -> Result<Vec<ShardFiles>
         let (size, uses) = (known[e.path.as_path()].0, uses[e.path.as_path()]);
         size / uses.max(1)
     };
-    let mut settings = json!({"kind": "folder"});
-    if let Some(split) = &manifest.split {
-        settings["split"] = json!(split);
+    let mut folder = Folder::default();
+    if let Some(split) = &recordings.split {
+        folder.split.clone_from(split);
     }
     let shards = into_shards(entries.iter().collect(), size, shard_bytes);
-    Ok(shards
-        .into_iter()
-        .map(|entries| ShardFiles {
-            source: settings.clone(),
-            entries: entries.iter().map(|e| e.value.clone()).collect(),
-            inputs: entries
-                .iter()
-                .map(|e| Input {
-                    path: absolute(e.path.clone()),
-                    key: known[e.path.as_path()].1.clone(),
-                })
-                .collect(),
-            part: None,
-        })
-        .collect())
+    let shard = |entries: Vec<&Entry>| {
+        let mut shard = ShardFiles::of_entries(folder.clone());
+        for entry in entries {
+            let key = known[entry.path.as_path()].1.clone();
+            shard.entries.push(entry.file.clone());
+            shard.inputs.push(Input { path: absolute(entry.path.clone()), key });
+        }
+        shard
+    };
+    Ok(shards.into_iter().map(shard).collect())
 }
 
-fn entries(manifest: &Manifest) -> Result<Vec<Entry>, SourceError> {
-    let path = &manifest.file;
-    let wrong = |message: String| SourceError::Manifest { path: path.clone(), message };
-    let text = fs::read_to_string(path)
-        .map_err(|source| SourceError::Read { path: path.clone(), source })?;
+fn entries(path: &Path, text: &str, folder: Option<&Path>) -> Result<Vec<Entry>, ManifestFault> {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let rows = match ending.as_str() {
-        "tsv" => separated(&text, b'\t').map_err(wrong)?,
-        "csv" => separated(&text, b',').map_err(wrong)?,
-        "jsonl" | "json" => lines(&text).map_err(wrong)?,
-        _ => return Err(wrong("write it as .tsv, .csv or .jsonl".to_owned())),
+        "tsv" => separated(text, b'\t')?,
+        "csv" => separated(text, b',')?,
+        "jsonl" | "json" => lines(text)?,
+        _ => return Err(ManifestFault::Ending),
     };
-    let folder = manifest.folder.clone();
-    let folder = folder.unwrap_or_else(|| path.parent().unwrap_or(Path::new("")).to_owned());
+    let folder = folder.unwrap_or_else(|| path.parent().unwrap_or(Path::new("")));
     let mut ids = BTreeMap::new();
     let mut entries = Vec::new();
     for (row, fields) in rows {
-        let entry = entry(&fields, &folder).map_err(|e| wrong(format!("row {row}: {e}")))?;
-        let id = entry.value["id"].as_str().unwrap_or_default().to_owned();
+        let entry = entry(&fields, folder).map_err(|fault| ManifestFault::Row { row, fault })?;
+        let id = entry.file.id.clone().unwrap_or_default();
         if let Some(first) = ids.insert(id.clone(), row) {
-            return Err(wrong(format!(
-                "rows {first} and {row} have the same id '{id}'; give each an 'id' of its own"
-            )));
+            return Err(ManifestFault::Twice { first, second: row, id });
         }
         entries.push(entry);
     }
-    if entries.is_empty() {
-        return Err(wrong("it names no recording".to_owned()));
-    }
-    Ok(entries)
+    if entries.is_empty() { Err(ManifestFault::Empty) } else { Ok(entries) }
 }
 
 type Row = (usize, Map<String, Value>);
 
-fn separated(text: &str, delimiter: u8) -> Result<Vec<Row>, String> {
+fn separated(text: &str, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .quoting(delimiter == b',')
         .from_reader(text.as_bytes());
-    let columns = reader.headers().map_err(|e| e.to_string())?.clone();
+    let columns = reader.headers()?.clone();
     reader
         .records()
         .enumerate()
         .map(|(i, record)| {
-            let record = record.map_err(|e| e.to_string())?;
+            let record = record?;
             let fields = columns.iter().zip(&record).filter(|(_, value)| !value.is_empty());
             Ok((i + 1, fields.map(|(c, v)| (c.trim().to_owned(), json!(v))).collect()))
         })
         .collect()
 }
 
-fn lines(text: &str) -> Result<Vec<Row>, String> {
+fn lines(text: &str) -> Result<Vec<Row>, ManifestFault> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(i, line)| {
-            let fields = serde_json::from_str(line).map_err(|e| format!("line {}: {e}", i + 1))?;
+            let fields = serde_json::from_str(line)
+                .map_err(|source| ManifestFault::Line { line: i + 1, source })?;
             Ok((i + 1, fields))
         })
         .collect()
 }
 
-fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, String> {
+fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, RowFault> {
     let text = |name: &str| match fields.get(name)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    let seconds = |name: &str| {
-        let Some(value) = text(name) else { return Ok(None) };
+    let seconds = |column: &'static str| {
+        let Some(value) = text(column) else { return Ok(None) };
         let seconds: f64 = value.parse().unwrap_or(f64::NAN);
         if seconds.is_finite() && seconds >= 0.0 {
             Ok(Some(seconds))
         } else {
-            Err(format!("{name} is '{value}', not a number of seconds"))
+            Err(RowFault::Seconds { column, value })
         }
     };
     let Some(name) = PATHS.iter().find_map(|column| text(column)) else {
         let columns: Vec<_> = fields.keys().map(String::as_str).collect();
-        return Err(format!(
-            "no column names a recording (one of {}); its columns are {}",
-            PATHS.join(", "),
-            columns.join(", ")
-        ));
+        return Err(RowFault::NoPath { columns: columns.join(", ") });
     };
     let start = seconds("start")?.map_or_else(|| seconds("offset"), |s| Ok(Some(s)))?;
     let duration = seconds("duration")?;
@@ -178,7 +225,7 @@ fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, String> {
     if let (Some(start), Some(end)) = (start, end)
         && end <= start
     {
-        return Err(format!("it ends at {end} s, before its start at {start} s"));
+        return Err(RowFault::Backwards { start: start.to_string(), end: end.to_string() });
     }
     let id = text("id").unwrap_or_else(|| {
         if let (None, None) = (start, end) {
@@ -188,19 +235,17 @@ fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, String> {
             format!("{name}@{}-{end}", start.unwrap_or(0.0))
         }
     });
-    let mut value = json!({"name": name, "id": id});
-    for (field, given) in [
-        ("text", text("text").map(Value::from)),
-        ("speaker", text("speaker").map(Value::from)),
-        ("split", text("split").map(Value::from)),
-        ("start", start.map(Value::from)),
-        ("end", end.map(Value::from)),
-    ] {
-        if let Some(given) = given {
-            value[field] = given;
-        }
-    }
-    Ok(Entry { value, path: folder.join(name) })
+    let path = folder.join(&name);
+    let file = FileEntry {
+        name,
+        id: Some(id),
+        text: text("text"),
+        speaker: text("speaker"),
+        split: text("split"),
+        start,
+        end,
+    };
+    Ok(Entry { file, path })
 }
 
 #[cfg(test)]
@@ -214,8 +259,12 @@ mod tests {
         fs::write(dir.path().join("b.wav"), b"b").unwrap();
         let file = dir.path().join(name);
         fs::write(&file, text).unwrap();
-        shards(&json!({"kind": "manifest", "file": file, "split": "test"}), 1 << 28)
-            .map_err(|e| e.to_string())
+        let recordings = RecordingsManifest {
+            file: Some(file),
+            split: Some("test".into()),
+            ..RecordingsManifest::default()
+        };
+        shards("d", &recordings, 1 << 28).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -223,12 +272,16 @@ mod tests {
         let text = "path\tid\ttext\tspeaker\tsplit\nb.wav\tx\tShe said \"no\".\ts1\ttrain\na.wav\t\t\t\t\ngone.wav\t\t\t\t\n";
         let shards = plan("m.tsv", text).unwrap();
         let [shard] = &shards[..] else { panic!("{shards:?}") };
-        assert_eq!(shard.source, json!({"kind": "folder", "split": "test"}));
+        assert_eq!(
+            serde_json::to_value(&shard.source).unwrap(),
+            json!({"kind": "folder", "split": "test"})
+        );
+        let entries = serde_json::to_value(&shard.entries).unwrap();
         let first = json!({
             "name": "b.wav", "id": "x", "text": "She said \"no\".", "speaker": "s1", "split": "train",
         });
-        assert_eq!(shard.entries[0], first);
-        assert_eq!(shard.entries[1], json!({"name": "a.wav", "id": "a.wav"}));
+        assert_eq!(entries[0], first);
+        assert_eq!(entries[1], json!({"name": "a.wav", "id": "a.wav"}));
         assert_eq!(shard.inputs[1].key, Key::of_bytes(b"a"));
         assert_ne!(shard.inputs[2].key, shard.inputs[1].key);
     }
@@ -239,7 +292,7 @@ mod tests {
                     {\"audio_filepath\": \"a.wav\", \"start\": 3.5, \"end\": 4}\n\
                     {\"audio_filepath\": \"b.wav\", \"duration\": 9, \"text\": \"t\"}\n";
         let shards = plan("m.jsonl", text).unwrap();
-        let entries = &shards[0].entries;
+        let entries = serde_json::to_value(&shards[0].entries).unwrap();
         let first = json!({"name": "a.wav", "id": "a.wav@1.5-3.5", "start": 1.5, "end": 3.5});
         assert_eq!(entries[0], first);
         assert_eq!(entries[1]["id"], "a.wav@3.5-4");
@@ -260,8 +313,7 @@ mod tests {
             let error = plan(name, text).unwrap_err();
             assert!(error.contains(named) && error.contains(name), "{error}");
         }
-        let error =
-            shards(&json!({"kind": "manifest", "flie": "x"}), 1 << 28).unwrap_err().to_string();
-        assert!(error.contains("flie"), "{error}");
+        let nothing = shards("d", &RecordingsManifest::default(), 1).unwrap_err().to_string();
+        assert!(nothing.contains("source.file"), "{nothing}");
     }
 }

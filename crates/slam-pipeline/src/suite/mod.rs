@@ -9,53 +9,15 @@ mod slamkit;
 mod story_cloze;
 mod zerospeech;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use slam_dataset::ItemKey;
+use slam_recipe::ItemKey;
+use slam_recipe::params::Refused;
+use slam_recipe::source::{Layout, Suite};
 
 pub use shards::shards;
-pub use slam_dataset::gold::Task;
 
 use crate::source::{self, SourceError, SourceFile};
-
-/// A suite on disk, as a pipeline's dataset names it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Suite {
-    /// Always `suite`.
-    pub kind: String,
-    /// How the folder is laid out.
-    pub layout: Layout,
-    /// The folder.
-    pub folder: PathBuf,
-    /// The suite's name in scores; where it is missing, the layout's own.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// ZeroSpeech: which task.
-    #[serde(default)]
-    pub task: Option<Task>,
-    /// ZeroSpeech: `dev` or `test`.
-    #[serde(default)]
-    pub split: Option<String>,
-}
-
-/// How a suite's folder is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// ZeroSpeech 2021: `lexical|syntactic/{dev,test}/*.wav` with `gold.csv`; the folder is the data set's
-    /// or one with a `gold.csv` in it.
-    Zerospeech,
-    /// Slamkit's sWUGGY: `{inter,oov}/<n>_….wav`; even is the positive, the odd number behind it its mate.
-    SlamkitSwuggy,
-    /// Slamkit's sBLIMP: `<phenomenon>/<n>+….wav`, numbers as in its sWUGGY.
-    SlamkitSblimp,
-    /// Spoken StoryCloze: `…<id>_correct.wav` and `…<id>_incorrect.wav`, flat or in a folder a speaker.
-    StoryCloze,
-    /// SALMon: `<part>/sample_<i>_….wav`; of a sample's two, the first by name is the positive.
-    Salmon,
-}
 
 /// The reason of files whose names are not of the layout.
 const NO_ITEM: &str = "files of no item";
@@ -71,47 +33,31 @@ pub struct Listing {
     pub split: Option<String>,
 }
 
-/// Something in a suite that is left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// The item, or the file where it is no item's.
-    pub id: String,
-    /// The file or line it comes from, below the suite's folder.
-    pub source: String,
-    /// In a few words that are counted.
-    pub reason: String,
-    /// Why, whole.
-    pub error: String,
+/// Something that is left out.
+fn refused(id: &str, source: &str, reason: &str, error: impl Into<String>) -> Refused {
+    let (id, source, reason) = (id.to_owned(), source.to_owned(), reason.to_owned());
+    Refused { id, source, reason, error: error.into() }
 }
 
-impl Refused {
-    fn new(id: &str, source: &str, reason: &str, error: impl Into<String>) -> Self {
-        let (id, source, reason) = (id.to_owned(), source.to_owned(), reason.to_owned());
-        Self { id, source, reason, error: error.into() }
-    }
+/// Lists a suite in its folder.
+///
+/// # Errors
+/// If the folder or its gold file cannot be read, or holds no recordings.
+pub fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
+    let mut listing = match suite.layout {
+        Layout::Zerospeech => zerospeech::list(suite, folder)?,
+        Layout::SlamkitSwuggy => slamkit::list(suite, folder, "swuggy", '_')?,
+        Layout::SlamkitSblimp => slamkit::list(suite, folder, "sblimp", '+')?,
+        Layout::StoryCloze => story_cloze::list(suite, folder)?,
+        Layout::Salmon => salmon::list(suite, folder)?,
+    };
+    listing.refuse_bars();
+    listing.files.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(listing)
 }
 
-impl Suite {
-    /// Lists the suite.
-    ///
-    /// # Errors
-    /// If the folder or its gold file cannot be read, or holds no recordings.
-    pub fn list(&self) -> Result<Listing, SourceError> {
-        let mut listing = match self.layout {
-            Layout::Zerospeech => zerospeech::list(self)?,
-            Layout::SlamkitSwuggy => slamkit::list(self, "swuggy", '_')?,
-            Layout::SlamkitSblimp => slamkit::list(self, "sblimp", '+')?,
-            Layout::StoryCloze => story_cloze::list(self)?,
-            Layout::Salmon => salmon::list(self)?,
-        };
-        listing.refuse_bars();
-        listing.files.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(listing)
-    }
-
-    fn name_or(&self, default: &str) -> String {
-        self.name.clone().unwrap_or_else(|| default.to_owned())
-    }
+fn name_or(suite: &Suite, default: &str) -> String {
+    suite.name.clone().unwrap_or_else(|| default.to_owned())
 }
 
 impl Listing {
@@ -120,7 +66,7 @@ impl Listing {
     }
 
     fn refuse(&mut self, file: &SourceFile, reason: &str, error: impl Into<String>) {
-        self.refused.push(Refused::new(&file.relative, &file.relative, reason, error));
+        self.refused.push(refused(&file.relative, &file.relative, reason, error));
     }
 
     /// An id's fields are set apart by `|`, which no field may have.

@@ -1,25 +1,27 @@
 //! SALMon (Maimon, Roth and Adi 2024): acoustic consistency and alignment in eight parts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use slam_dataset::ItemKey;
-use slam_dataset::key::Side;
+use slam_recipe::ItemKey;
+use slam_recipe::item::Side;
+use slam_recipe::source::Suite;
 
-use super::{Listing, NO_ITEM, Suite, folder_and_stem, recordings};
+use super::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
 use crate::source::{SourceError, SourceFile};
 
 /// Lists `<part>/sample_<i>_….wav`.
-pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
-    let name = suite.name_or("salmon");
+pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
+    let name = name_or(suite, "salmon");
     let mut listing = Listing::default();
     let mut samples: BTreeMap<(String, u64), Vec<SourceFile>> = BTreeMap::new();
-    for file in recordings(&suite.folder)? {
-        let (folder, stem) = folder_and_stem(&file.relative);
+    for file in recordings(folder)? {
+        let (part, stem) = folder_and_stem(&file.relative);
         let number = stem
             .strip_prefix("sample_")
             .and_then(|rest| rest.split_once('_').map_or(rest, |(number, _)| number).parse().ok());
         match number {
-            Some(number) => samples.entry((folder.to_owned(), number)).or_default().push(file),
+            Some(number) => samples.entry((part.to_owned(), number)).or_default().push(file),
             None => listing.refuse(&file, NO_ITEM, "its name is not sample_<number>_…"),
         }
     }

@@ -1,11 +1,11 @@
 //! A suite as input of the ingest stage.
 
-use serde_json::{Value, json};
-use slam_dataset::ItemKey;
-use slam_dataset::work::Input;
+use slam_recipe::ItemKey;
+use slam_recipe::params::{FileEntry, Refused};
+use slam_recipe::pipeline::Dataset;
+use slam_recipe::source::{Folder, Suite};
+use slam_recipe::work::Input;
 
-use super::{Refused, Suite};
-use crate::file::Dataset;
 use crate::source::{self, ShardFiles, SourceError, SourceFile};
 
 /// Source bytes of one shard: a suite's recordings are short, and its largest part is a few gigabytes.
@@ -16,36 +16,33 @@ const SPLIT: &str = "test";
 /// The shards of a suite, and what of it is left out.
 type Shards = (Vec<ShardFiles>, Vec<Refused>);
 
-/// The shards of a dataset whose source is a suite, and what of the suite is left out; `None` for others.
+/// The shards of a dataset whose source is a suite, and what of the suite is left out.
 ///
 /// # Errors
-/// If the source's fields make no suite, or its folder cannot be read.
-pub fn shards(dataset: &Dataset) -> Result<Option<Shards>, SourceError> {
-    if dataset.source.get("kind").and_then(Value::as_str) != Some("suite") {
-        return Ok(None);
+/// If the suite's folder cannot be read.
+pub fn shards(dataset: &Dataset, suite: &Suite) -> Result<Shards, SourceError> {
+    let name = || dataset.name.clone();
+    let Some(folder) = &suite.folder else {
+        return Err(SourceError::NoFolder { dataset: name(), kind: "suite" });
+    };
+    if !folder.exists() {
+        return Err(SourceError::Missing { dataset: name(), folder: folder.clone() });
     }
-    let suite: Suite = serde_json::from_value(dataset.source.clone()).map_err(|e| {
-        SourceError::Field { dataset: dataset.name.clone(), message: format!("source: {e}") }
-    })?;
-    if !suite.folder.exists() {
-        let folder = suite.folder;
-        return Err(SourceError::Missing { dataset: dataset.name.clone(), folder });
-    }
-    let listing = suite.list()?;
+    let listing = super::list(suite, folder)?;
     let split = listing.split.as_deref().unwrap_or(SPLIT);
     let bytes = dataset.shard_bytes.unwrap_or(SHARD_BYTES).max(1);
     let shards = source::into_shards(listing.files, |(_, file)| file.bytes, bytes);
     let shard = |files: Vec<(ItemKey, SourceFile)>| {
-        let mut shard = ShardFiles { source: json!({"kind": "folder"}), ..ShardFiles::default() };
+        let mut shard = ShardFiles::of_entries(Folder::default());
         for (key, file) in files {
-            shard.entries.push(json!({
-                "name": file.relative,
-                "id": key.to_string(),
-                "split": split,
-            }));
+            shard.entries.push(FileEntry {
+                id: Some(key.to_string()),
+                split: Some(split.to_owned()),
+                ..FileEntry::named(file.relative)
+            });
             shard.inputs.push(Input { path: source::absolute(file.path), key: file.key });
         }
         shard
     };
-    Ok(Some((shards.into_iter().map(shard).collect(), listing.refused)))
+    Ok((shards.into_iter().map(shard).collect(), listing.refused))
 }

@@ -1,19 +1,27 @@
 //! Slamkit's folders for sWUGGY and sBLIMP.
 
-use slam_dataset::ItemKey;
-use slam_dataset::key::Side;
+use std::path::Path;
 
-use super::{Listing, NO_ITEM, Suite, folder_and_stem, recordings};
+use slam_recipe::ItemKey;
+use slam_recipe::item::Side;
+use slam_recipe::source::Suite;
+
+use super::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
 use crate::source::SourceError;
 
 /// Lists `<kind>/<n><mark>….wav`: slamkit sorts by n and takes every second file for the positive, which is
 /// that of an even n where no file is missing; the number, not the place, decides here, so that a missing
 /// file does not turn all pairs behind it around.
-pub(super) fn list(suite: &Suite, name: &str, mark: char) -> Result<Listing, SourceError> {
-    let name = suite.name_or(name);
+pub(super) fn list(
+    suite: &Suite,
+    folder: &Path,
+    name: &str,
+    mark: char,
+) -> Result<Listing, SourceError> {
+    let name = name_or(suite, name);
     let mut listing = Listing::default();
-    for file in recordings(&suite.folder)? {
-        let (folder, stem) = folder_and_stem(&file.relative);
+    for file in recordings(folder)? {
+        let (kind, stem) = folder_and_stem(&file.relative);
         let number = stem.split_once(mark).map_or(stem, |(number, _)| number).parse::<u64>();
         let Ok(number) = number else {
             listing.refuse(
@@ -27,7 +35,7 @@ pub(super) fn list(suite: &Suite, name: &str, mark: char) -> Result<Listing, Sou
             suite: name.clone(),
             id: (number / 2).to_string(),
             voice: String::new(),
-            kind: folder.to_owned(),
+            kind: kind.to_owned(),
             subkind: String::new(),
             frequency: None,
             side: if number.is_multiple_of(2) { Side::Positive } else { Side::Negative },

@@ -1,17 +1,20 @@
 //! The spoken StoryClozes: sSC and tSC (Hassid et al. 2023).
 
-use slam_dataset::ItemKey;
-use slam_dataset::key::Side;
+use std::path::Path;
 
-use super::{Listing, NO_ITEM, Suite, folder_and_stem, recordings};
+use slam_recipe::ItemKey;
+use slam_recipe::item::Side;
+use slam_recipe::source::Suite;
+
+use super::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
 use crate::source::SourceError;
 
 /// Lists `0_<id>_correct.wav` and `1_<id>_incorrect.wav`; a folder above them is the speaker.
-pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
-    let name = suite.name_or("story-cloze");
+pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
+    let name = name_or(suite, "story-cloze");
     let mut listing = Listing::default();
-    for file in recordings(&suite.folder)? {
-        let (folder, stem) = folder_and_stem(&file.relative);
+    for file in recordings(folder)? {
+        let (voice, stem) = folder_and_stem(&file.relative);
         let (side, lead, rest) = if let Some(rest) = stem.strip_suffix("_incorrect") {
             (Side::Negative, "1_", rest)
         } else if let Some(rest) = stem.strip_suffix("_correct") {
@@ -35,7 +38,7 @@ pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
         let key = ItemKey {
             suite: name.clone(),
             id: rest.strip_prefix(lead).unwrap_or(rest).to_owned(),
-            voice: folder.to_owned(),
+            voice: voice.to_owned(),
             kind: String::new(),
             subkind: String::new(),
             frequency: None,

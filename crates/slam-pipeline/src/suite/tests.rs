@@ -24,9 +24,8 @@ fn write(folder: &TempDir, name: &str, text: &str) {
 }
 
 fn list(folder: &TempDir, mut source: Value) -> Listing {
-    source["kind"] = json!("suite");
     source["folder"] = json!(folder.path());
-    serde_json::from_value::<Suite>(source).unwrap().list().unwrap()
+    super::list(&serde_json::from_value::<Suite>(source).unwrap(), folder.path()).unwrap()
 }
 
 /// Checks ids and, of what was refused, the file and a part of the reason.
@@ -85,8 +84,8 @@ y,5,en-1,anaphor_agreement,gender,again,0
 ";
     write(&folder, "syntactic/dev/gold.csv", gold);
     let inner = folder.path().join("syntactic/dev");
-    let suite = json!({"kind": "suite", "layout": "zerospeech", "folder": inner});
-    let listing = serde_json::from_value::<Suite>(suite).unwrap().list().unwrap();
+    let suite = serde_json::from_value(json!({"layout": "zerospeech"})).unwrap();
+    let listing = super::list(&suite, &inner).unwrap();
     check(
         &listing,
         &[
@@ -201,7 +200,7 @@ fn salmons_eight_parts() {
     assert_eq!(listing.files.len(), 16);
     for (key, file) in &listing.files {
         let first = file.relative.ends_with("_a.wav");
-        assert_eq!(key.side == slam_dataset::key::Side::Positive, first, "{}", file.relative);
+        assert_eq!(key.side == slam_recipe::item::Side::Positive, first, "{}", file.relative);
         assert!(parts.contains(&key.kind.as_str()) && key.id == "0");
     }
     assert_eq!(listing.refused.len(), 4);
@@ -219,7 +218,7 @@ fn a_bar_in_a_name_is_refused_not_misread() {
 #[test]
 fn a_suite_without_its_gold_file_is_an_error_that_says_so() {
     let folder = tree(&["lexical/dev/x.wav"]);
-    let suite = json!({"kind": "suite", "layout": "zerospeech", "folder": folder.path()});
-    let error = serde_json::from_value::<Suite>(suite).unwrap().list().unwrap_err().to_string();
+    let suite = serde_json::from_value(json!({"layout": "zerospeech"})).unwrap();
+    let error = super::list(&suite, folder.path()).unwrap_err().to_string();
     assert!(error.contains("lexical/dev/gold.csv"), "{error}");
 }

@@ -1,41 +1,41 @@
 //! ZeroSpeech 2021's sLM21 data set (Nguyen et al. 2020): sWUGGY and sBLIMP with `gold.csv`.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use slam_dataset::ItemKey;
-use slam_dataset::gold::{self, GoldRow};
+use slam_recipe::ItemKey;
+use slam_recipe::gold::{self, GoldRow};
+use slam_recipe::source::{Suite, Task};
 
-use super::{Listing, Refused, Suite, Task, folder_and_stem, recordings};
+use super::{Listing, folder_and_stem, name_or, recordings, refused};
 use crate::source::{SourceError, SourceFile};
 
 const GOLD: &str = "gold.csv";
 
 /// The folder with `gold.csv`, and the split it is of, where that is known.
-fn locate(suite: &Suite) -> (PathBuf, Option<String>) {
-    if suite.folder.join(GOLD).is_file() {
-        let named = |split: &&str| suite.folder.components().any(|c| c.as_os_str() == *split);
+fn locate(suite: &Suite, folder: &Path) -> (PathBuf, Option<String>) {
+    if folder.join(GOLD).is_file() {
+        let named = |split: &&str| folder.components().any(|c| c.as_os_str() == *split);
         let split = ["dev", "test"].into_iter().find(named).map(str::to_owned);
-        return (suite.folder.clone(), suite.split.clone().or(split));
+        return (folder.to_owned(), suite.split.clone().or(split));
     }
     let task = suite.task.unwrap_or(Task::Lexical);
     let split = suite.split.clone().unwrap_or_else(|| "dev".to_owned());
-    (suite.folder.join(task.folder()).join(&split), Some(split))
+    (folder.join(task.folder()).join(&split), Some(split))
 }
 
-pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
-    let (folder, split) = locate(suite);
-    let gold = read(&folder.join(GOLD))?;
+pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
+    let (folder, split) = locate(suite, folder);
+    let gold = gold::read(&folder.join(GOLD))?;
     let name = gold.task.suite();
     let own = split.as_ref().map_or(name.to_owned(), |split| format!("{name}-{split}"));
-    let name = suite.name_or(&own);
+    let name = name_or(suite, &own);
     let mut listing = Listing { split, ..Listing::default() };
-    let refused = gold
+    let left_out = gold
         .refused
         .into_iter()
-        .map(|r| Refused::new(&r.id, &format!("{GOLD} line {}", r.line), "unusable rows", r.error));
-    listing.refused.extend(refused);
+        .map(|r| refused(&r.id, &format!("{GOLD} line {}", r.line), "unusable rows", r.error));
+    listing.refused.extend(left_out);
     let mut files: BTreeMap<String, SourceFile> = BTreeMap::new();
     for file in recordings(&folder)? {
         let (_, stem) = folder_and_stem(&file.relative);
@@ -51,7 +51,7 @@ pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
         let stem = key.file.clone().unwrap_or_default();
         match files.remove(&stem) {
             Some(file) => listing.add(key, file),
-            None => listing.refused.push(Refused::new(
+            None => listing.refused.push(refused(
                 &key.to_string(),
                 &format!("{GOLD} line {line}"),
                 "rows without a recording",
@@ -63,11 +63,4 @@ pub(super) fn list(suite: &Suite) -> Result<Listing, SourceError> {
         listing.refuse(file, "recordings without a row", format!("{GOLD} has no row of it"));
     }
     Ok(listing)
-}
-
-fn read(path: &Path) -> Result<gold::Gold, SourceError> {
-    gold::read(path).map_err(|e| SourceError::Read {
-        path: path.to_owned(),
-        source: io::Error::new(io::ErrorKind::InvalidData, e.to_string()),
-    })
 }

@@ -16,6 +16,7 @@ mod command;
 mod http;
 
 use serde::{Deserialize, Serialize};
+use slam_recipe::source::ScorerConfig;
 
 pub use command::CommandScorer;
 pub use http::HttpScorer;
@@ -76,50 +77,23 @@ pub trait Scorer {
     fn score(&mut self, candidate: &Candidate<'_>) -> Result<Answer, ScorerError>;
 }
 
-/// Selects the scorer. This is part of a shard's key. Raise `version` when the program behind the scorer
-/// changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScorerConfig {
-    /// A command run with `sh -c`, one process per shard: it reads one request per line and writes one
-    /// answer per line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// An HTTP address: each request is a POST to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The version of the scores. Another model behind the same command needs another version, so that it
-    /// makes other shards.
-    #[serde(default)]
-    pub version: String,
-    /// The seconds that an answer may take.
-    #[serde(default = "timeout_seconds")]
-    pub timeout_seconds: f64,
-}
-
-fn timeout_seconds() -> f64 {
-    120.0
-}
-
-impl ScorerConfig {
-    /// Starts the command, or prepares to ask the address.
-    ///
-    /// # Errors
-    /// Fails if both or neither of the two are set, or if the command cannot be started.
-    pub fn open(&self) -> Result<Box<dyn Scorer>, ScorerError> {
-        let broken = |message: &str| ScorerError::Broken {
-            what: "of the pairs".into(),
-            message: message.into(),
-        };
-        let timeout = std::time::Duration::try_from_secs_f64(self.timeout_seconds)
-            .ok()
-            .filter(|t| !t.is_zero())
-            .ok_or_else(|| broken("needs a timeout_seconds above 0"))?;
-        match (&self.command, &self.url) {
-            (Some(command), None) => Ok(Box::new(CommandScorer::start(command, timeout)?)),
-            (None, Some(url)) => Ok(Box::new(HttpScorer::new(url, timeout))),
-            _ => Err(broken("needs either a command or a url")),
-        }
+/// Starts the command, or is ready to ask the address.
+///
+/// # Errors
+/// If not just one of both is named, or the command cannot be started.
+pub fn open(config: &ScorerConfig) -> Result<Box<dyn Scorer>, ScorerError> {
+    let broken = |message: &str| ScorerError::Broken {
+        what: "of the pairs".into(),
+        message: message.into(),
+    };
+    let timeout = std::time::Duration::try_from_secs_f64(config.timeout_seconds)
+        .ok()
+        .filter(|t| !t.is_zero())
+        .ok_or_else(|| broken("needs a timeout_seconds above 0"))?;
+    match (&config.command, &config.url) {
+        (Some(command), None) => Ok(Box::new(CommandScorer::start(command, timeout)?)),
+        (None, Some(url)) => Ok(Box::new(HttpScorer::new(url, timeout))),
+        _ => Err(broken("needs either a command or a url")),
     }
 }
 
@@ -168,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_scorer_is_a_command_or_an_address() {
-        let of = |json: &str| serde_json::from_str::<ScorerConfig>(json).unwrap().open();
+        let of = |json: &str| open(&serde_json::from_str::<ScorerConfig>(json).unwrap());
         for json in [
             "{}",
             r#"{"command": "cat", "url": "http://x"}"#,

@@ -1,42 +1,12 @@
 //! Cuts a sequence into prompt and continuation.
 
-use serde::{Deserialize, Serialize};
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::{UnitSequence, Word};
+use slam_recipe::source::Cut;
 
 use crate::shard::Segment;
 
-/// Says how sequences are cut. If a sequence's words are known, it is cut after a word.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cut {
-    /// The share of a sequence that is its prompt, drawn uniformly between these two values.
-    pub prompt_share: (f64, f64),
-    /// The most units of a prompt. The last units are kept; 0 keeps all.
-    pub max_prompt_units: usize,
-    /// The fewest units of a prompt. Sequences with shorter prompts are left out.
-    pub min_prompt_units: usize,
-    /// The most units of a continuation. The first units are kept; 0 keeps all.
-    pub max_continuation_units: usize,
-    /// The fewest units of a continuation. Sequences with shorter continuations are left out.
-    pub min_continuation_units: usize,
-}
-
-impl Default for Cut {
-    /// The prompt is about half of a sequence. Both parts have about a second of speech or more; a
-    /// continuation has up to ten seconds.
-    fn default() -> Self {
-        Self {
-            prompt_share: (0.4, 0.6),
-            max_prompt_units: 500,
-            min_prompt_units: 20,
-            max_continuation_units: 200,
-            min_continuation_units: 20,
-        }
-    }
-}
-
-/// The position where a sequence is cut.
+/// A sequence and where it is cut.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     /// The index of the first unit of the continuation.
@@ -47,30 +17,45 @@ pub(super) struct Place {
     pub(super) continuation: usize,
 }
 
-impl Cut {
-    pub(super) fn check(&self) -> Result<(), String> {
-        let (low, high) = self.prompt_share;
+/// How sequences are cut that make no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CutError {
+    /// No two shares of a sequence.
+    #[error("cut.prompt_share must be two shares between 0 and 1, the lower first")]
+    Share,
+    /// A part of no units, or of fewer at most than at least.
+    #[error("cut.min_{part}_units must be at least 1 and at most max_{part}_units")]
+    Units {
+        /// `prompt` or `continuation`.
+        part: &'static str,
+    },
+}
+
+/// Cuts sequences.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutter<'a>(&'a Cut);
+
+impl<'a> Cutter<'a> {
+    /// Cuts as a source says, where that makes sense.
+    pub(super) fn new(cut: &'a Cut) -> Result<Self, CutError> {
+        let (low, high) = cut.prompt_share;
         if !(low > 0.0 && low <= high && high < 1.0) {
-            return Err(
-                "cut.prompt_share must be two shares between 0 and 1, the lower first".into()
-            );
+            return Err(CutError::Share);
         }
-        for (name, min, max) in [
-            ("prompt", self.min_prompt_units, self.max_prompt_units),
-            ("continuation", self.min_continuation_units, self.max_continuation_units),
+        for (part, min, max) in [
+            ("prompt", cut.min_prompt_units, cut.max_prompt_units),
+            ("continuation", cut.min_continuation_units, cut.max_continuation_units),
         ] {
             if min == 0 || (max > 0 && max < min) {
-                return Err(format!(
-                    "cut.min_{name}_units must be at least 1 and at most max_{name}_units"
-                ));
+                return Err(CutError::Units { part });
             }
         }
-        Ok(())
+        Ok(Self(cut))
     }
 
-    /// Returns where a sequence is cut, or `None` if a part would be too short.
-    pub(super) fn place(&self, row: &UnitSequence, rate: f64, rng: &mut Rng) -> Option<Place> {
-        let (low, high) = self.prompt_share;
+    /// Where a sequence is cut; `None` where a part would be too short.
+    pub(super) fn place(self, row: &UnitSequence, rate: f64, rng: &mut Rng) -> Option<Place> {
+        let (low, high) = self.0.prompt_share;
         let share = low + rng.uniform() * (high - low);
         let mut at = (share * row.units.len() as f64).round() as usize;
         let mut words = None;
@@ -83,17 +68,17 @@ impl Cut {
             words = Some(said);
         }
         let left = row.units.len().checked_sub(at)?;
-        let continuation = match self.max_continuation_units {
+        let continuation = match self.0.max_continuation_units {
             0 => left,
             most => left.min(most),
         };
-        (at >= self.min_prompt_units && continuation >= self.min_continuation_units)
+        (at >= self.0.min_prompt_units && continuation >= self.0.min_continuation_units)
             .then_some(Place { at, words, continuation })
     }
 
-    /// Returns the sequence's prompt.
-    pub(super) fn prompt(&self, row: &UnitSequence, place: &Place, rate: f64) -> Segment {
-        let first = match self.max_prompt_units {
+    /// The sequence's prompt.
+    pub(super) fn prompt(self, row: &UnitSequence, place: &Place, rate: f64) -> Segment {
+        let first = match self.0.max_prompt_units {
             0 => 0,
             most => place.at.saturating_sub(most),
         };
@@ -163,12 +148,12 @@ mod tests {
     fn a_sequence_is_cut_at_a_share_of_it() {
         let cut = Cut { prompt_share: (0.5, 0.5), max_prompt_units: 30, ..Default::default() };
         let row = row(None);
-        let place = cut.place(&row, 25.0, &mut Rng::new(1)).unwrap();
-        assert_eq!(cut.prompt(&row, &place, 25.0).units, (20..50).collect::<Vec<_>>());
-        let rest = Cut::continuation(&row, &place, place.continuation, 25.0);
+        let place = Cutter(&cut).place(&row, 25.0, &mut Rng::new(1)).unwrap();
+        assert_eq!(Cutter(&cut).prompt(&row, &place, 25.0).units, (20..50).collect::<Vec<_>>());
+        let rest = Cutter::continuation(&row, &place, place.continuation, 25.0);
         assert_eq!((rest.units, rest.text), ((50..100).collect::<Vec<_>>(), None));
         let short = Cut { min_continuation_units: 51, ..cut };
-        assert!(short.place(&row, 25.0, &mut Rng::new(1)).is_none());
+        assert!(Cutter(&short).place(&row, 25.0, &mut Rng::new(1)).is_none());
     }
 
     #[test]
@@ -180,11 +165,11 @@ mod tests {
             .collect();
         let row = row(Some(words));
         let cut = Cut { prompt_share: (0.5, 0.5), ..Default::default() };
-        let place = cut.place(&row, 25.0, &mut Rng::new(1)).unwrap();
-        let prompt = cut.prompt(&row, &place, 25.0);
+        let place = Cutter(&cut).place(&row, 25.0, &mut Rng::new(1)).unwrap();
+        let prompt = Cutter(&cut).prompt(&row, &place, 25.0);
         // Half is 4 s. The fourth word ended at 3.9 s, which is unit 48.75.
         assert_eq!((prompt.units.len(), prompt.text.as_deref()), (49, Some("w0 w1 w2 w3")));
-        let rest = Cut::continuation(&row, &place, 26, 25.0);
+        let rest = Cutter::continuation(&row, &place, 26, 25.0);
         assert_eq!((rest.units.len(), rest.text.as_deref()), (26, Some("w4 w5")));
     }
 
@@ -196,8 +181,8 @@ mod tests {
             Cut { min_prompt_units: 0, ..Default::default() },
             Cut { max_continuation_units: 3, ..Default::default() },
         ] {
-            assert!(cut.check().is_err(), "{cut:?}");
+            assert!(Cutter::new(&cut).is_err(), "{cut:?}");
         }
-        assert!(Cut::default().check().is_ok());
+        assert!(Cutter::new(&Cut::default()).is_ok());
     }
 }

@@ -8,43 +8,23 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::ShardReader;
-use slam_dataset::{Context, Outcome, WorkUnit};
+use slam_dataset::{Context, Outcome};
+use slam_recipe::WorkUnit;
+use slam_recipe::params::PairParams;
+use slam_recipe::source::SlamkitPairs;
 
 use super::report;
 use crate::error::PairError;
 use crate::shard::{PairShard, Segment};
-use crate::stage::PairParams;
 
 /// The number of lines between progress reports.
 const REPORT_LINES: usize = 1024;
 
-/// Describes the units, because the lines do not describe them.
-///
-/// In a pipeline, `units_of` names a dataset whose unit shards describe the units instead. The lines' units
-/// then belong to the same tokeniser.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SlamkitPairs {
-    /// The tokeniser's name. Files that were imported under the same name belong together.
-    pub tokeniser: String,
-    /// The number of units of the tokeniser.
-    pub k: u32,
-    /// Frames per second before deduplication.
-    pub units_per_second: f64,
-}
-
-impl Default for SlamkitPairs {
-    /// The recipe's tokeniser, with the name that `import slamkit` gives it.
-    fn default() -> Self {
-        Self { tokeniser: "hubert-25hz".into(), k: 500, units_per_second: 25.0 }
-    }
-}
-
-/// One line. Other fields of slamkit are ignored.
+/// One line; slamkit's other fields are ignored.
 #[derive(Deserialize)]
 struct Line {
     prompt: Option<Value>,
@@ -66,7 +46,7 @@ pub(crate) fn slamkit(
     params: &PairParams,
 ) -> Result<Outcome, PairError> {
     let (path, info) = match &unit.inputs[..] {
-        [lines] => (context.path(lines), source.info()),
+        [lines] => (context.path(lines), info(source)),
         [lines, shard] => (context.path(lines), tokeniser_of(&context.path(shard))?),
         other => {
             return Err(PairError::Inputs {
@@ -82,7 +62,7 @@ pub(crate) fn slamkit(
     let total =
         if count == 1 { u64::MAX } else { count_lines(open().map_err(read)?).map_err(read)? };
     let bound = |i: u64| if count == 1 { i * total } else { total * i / count };
-    let mut shard = PairShard::create(out, &info, &path, params.max_auto_bleu2)?;
+    let mut shard = PairShard::create(out, &info, &path, params.filter.max_auto_bleu2)?;
     for (number, text) in open().map_err(read)?.split(b'\n').enumerate() {
         let text = text.map_err(read)?;
         if number as u64 >= bound(index + 1) {
@@ -105,11 +85,9 @@ pub(crate) fn slamkit(
     Ok(outcome)
 }
 
-impl SlamkitPairs {
-    /// The description of an imported tokeniser.
-    fn info(&self) -> TokeniserInfo {
-        TokeniserInfo::imported(&self.tokeniser, self.k, self.units_per_second)
-    }
+/// What stands for the unknown tokeniser.
+fn info(lines: &SlamkitPairs) -> TokeniserInfo {
+    TokeniserInfo::imported(&lines.tokeniser, lines.k, lines.units_per_second)
 }
 
 fn count_lines(reader: impl BufRead) -> std::io::Result<u64> {

@@ -10,42 +10,24 @@ mod tests;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use slam_dataset::Context;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::ShardReader;
-use slam_dataset::work::{Input, Progress};
-use slam_dataset::{Context, Key};
+use slam_dataset::work::Progress;
+use slam_recipe::Key;
+use slam_recipe::work::Input;
 
 use crate::error::PairError;
 
-pub use cut::Cut;
-pub use lines::SlamkitPairs;
-pub use own::OwnContinuation;
-pub use sampled::{Better, Sampled, Sampler, Sampling};
+pub use cut::CutError;
+pub use sampled::Sampler;
 
 pub(crate) use lines::slamkit;
 pub(crate) use own::own_continuation;
 pub(crate) use sampled::sampled;
 pub(crate) use segments::segments;
 
-/// A source of pairs, as `source` of a preference dataset names it. Sources of speech (`spoken-swag`,
-/// `swag`, `hella-swag`, the demo's grammar, …) are ingested and unitised first: their pairs are
-/// [`Self::Segments`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum PairSource {
-    /// Unit sequences whose ids are [`slam_dataset::SegmentKey`]s.
-    #[default]
-    Segments,
-    /// slamkit's JSON lines: pairs that are already unitised.
-    SlamkitPairs(SlamkitPairs),
-    /// The stories of a unit corpus: each story's own continuation against another story's.
-    OwnContinuation(OwnContinuation),
-    /// Continuations that a model samples and a scorer ranks.
-    Sampled(Sampled),
-}
-
-/// The rows of a whole unit shard in memory, because a pair may need any two of them.
+/// Rows of a unit shard that are in reach: read whole, as a pair may need any two of them.
 struct Sequences {
     rows: Vec<UnitSequence>,
     tokeniser: TokeniserInfo,

@@ -5,44 +5,22 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::UnitSequence;
-use slam_dataset::{Context, Outcome, WorkUnit};
+use slam_dataset::{Context, Outcome};
+use slam_recipe::WorkUnit;
+use slam_recipe::params::PairParams;
+use slam_recipe::source::OwnContinuation;
 
-use super::cut::{Cut, Place};
+use super::cut::{Cutter, Place};
 use super::{only, report, sequences, stream};
 use crate::error::PairError;
 use crate::shard::PairShard;
-use crate::stage::PairParams;
 
 /// The other story is drawn from this many stories of about the same length on either side.
 const NEIGHBOURS: usize = 16;
 
-/// Each story's own continuation against another story's. In a pipeline, `of` names the dataset of the
-/// stories.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OwnContinuation {
-    /// The split of the stories.
-    pub split: String,
-    /// The seed of the cuts and of the choice of other stories.
-    pub seed: u64,
-    /// Where stories are cut.
-    pub cut: Cut,
-    /// The least length of the shorter continuation, as a share of the longer one. Both are cut to the
-    /// shorter.
-    pub min_length_ratio: f64,
-}
-
-impl Default for OwnContinuation {
-    fn default() -> Self {
-        Self { split: "train".into(), seed: 0, cut: Cut::default(), min_length_ratio: 0.8 }
-    }
-}
-
-/// Makes the pairs of one unit shard. The other story comes from the same shard, so each shard can be made
-/// alone.
+/// Pairs of one unit shard: a story's mate is of the same shard, so that each shard is made alone.
 pub(crate) fn own_continuation(
     own: &OwnContinuation,
     unit: &WorkUnit,
@@ -50,18 +28,18 @@ pub(crate) fn own_continuation(
     out: &Path,
     params: &PairParams,
 ) -> Result<Outcome, PairError> {
-    own.cut.check().map_err(PairError::Config)?;
+    let cutter = Cutter::new(&own.cut)?;
     if !(0.0..=1.0).contains(&own.min_length_ratio) {
         return Err(PairError::Config("min_length_ratio must be between 0 and 1".into()));
     }
     let path = context.path(only(&unit.inputs, "one unit shard")?);
     let read = sequences(&path, &own.split)?;
     let rate = read.tokeniser.units_per_second;
-    let mut shard = PairShard::create(out, &read.tokeniser, &path, params.max_auto_bleu2)?;
+    let mut shard = PairShard::create(out, &read.tokeniser, &path, params.filter.max_auto_bleu2)?;
     let mut stories: Vec<(&UnitSequence, Place)> = Vec::new();
     for row in &read.rows {
         let mut rng = Rng::derive(own.seed, &[stream(&row.id), 0]);
-        match own.cut.place(row, rate, &mut rng) {
+        match cutter.place(row, rate, &mut rng) {
             Some(place) => stories.push((row, place)),
             None => shard.count("too_short", 1.0),
         }
@@ -91,9 +69,9 @@ pub(crate) fn own_continuation(
             continue;
         };
         let (other, other_place) = &stories[j];
-        let chosen = Cut::continuation(row, place, length(j), rate);
-        let rejected = Cut::continuation(other, other_place, length(j), rate);
-        shard.add(&row.id, own.cut.prompt(row, place, rate), chosen, rejected)?;
+        let chosen = Cutter::continuation(row, place, length(j), rate);
+        let rejected = Cutter::continuation(other, other_place, length(j), rate);
+        shard.add(&row.id, cutter.prompt(row, place, rate), chosen, rejected)?;
         if (i + 1) % 1024 == 0 {
             report(context, i + 1, stories.len())?;
         }

@@ -4,95 +4,20 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
-use slam_dataset::work::Input;
-use slam_dataset::{Context, Outcome, WorkUnit};
+use slam_dataset::{Context, Outcome};
+use slam_recipe::WorkUnit;
+use slam_recipe::params::PairParams;
+use slam_recipe::source::{Better, Sampled};
+use slam_recipe::work::Input;
 
-use super::cut::Cut;
+use super::cut::Cutter;
 use super::{report, sequences, stream};
 use crate::error::PairError;
-use crate::scorer::{Answer, Candidate, Scorer, ScorerConfig, ScorerError};
+use crate::scorer::{self, Answer, Candidate, Scorer, ScorerError};
 use crate::shard::{PairShard, Segment};
-use crate::stage::{OpenSampler, PairParams};
-
-/// A model's ranked continuations. In a pipeline, `of` names the dataset of the prompts, and `checkpoint`
-/// names the model's folder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sampled {
-    /// The scorer that ranks the continuations.
-    pub scorer: ScorerConfig,
-    /// Which score is better.
-    #[serde(default)]
-    pub better: Better,
-    /// The least difference between the best and the worst score. Prompts with a smaller difference are
-    /// left out.
-    #[serde(default)]
-    pub min_margin: f64,
-    /// The split of the rows. The beginnings of these rows are the prompts.
-    #[serde(default = "train")]
-    pub split: String,
-    /// The most prompts of a shard, chosen at random; 0 takes all.
-    #[serde(default)]
-    pub prompts: usize,
-    /// The number of continuations of each prompt.
-    #[serde(default = "five")]
-    pub samples: usize,
-    /// The seed of the prompts and of the continuations.
-    #[serde(default)]
-    pub seed: u64,
-    /// Where rows are cut.
-    #[serde(default)]
-    pub cut: Cut,
-    /// How continuations are sampled.
-    #[serde(default)]
-    pub sampling: Sampling,
-}
-
-/// Which score is better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Better {
-    /// The higher score is better, as with a judge's mark.
-    #[default]
-    Higher,
-    /// The lower score is better, as with a perplexity.
-    Lower,
-}
-
-/// How continuations are sampled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sampling {
-    /// The most units of a continuation.
-    pub max_units: usize,
-    /// Divides the logits.
-    pub temperature: f64,
-    /// Keeps the `k` most likely units; 0 keeps all.
-    pub top_k: usize,
-    /// Keeps the most likely units until their probabilities sum to `p`; 1 keeps all.
-    pub top_p: f64,
-    /// Divides the positive logits of units seen so far, and multiplies the negative ones; 1 changes
-    /// nothing.
-    pub repetition_penalty: f64,
-}
-
-impl Default for Sampling {
-    /// The recipe's settings for generation.
-    fn default() -> Self {
-        Self { max_units: 150, temperature: 0.8, top_k: 25, top_p: 1.0, repetition_penalty: 1.1 }
-    }
-}
-
-fn train() -> String {
-    "train".to_owned()
-}
-
-fn five() -> usize {
-    5
-}
+use crate::stage::OpenSampler;
 
 /// A model that continues prompts.
 pub trait Sampler {
@@ -112,7 +37,7 @@ pub(crate) fn sampled(
     params: &PairParams,
     open_sampler: &OpenSampler<'_>,
 ) -> Result<Outcome, PairError> {
-    source.cut.check().map_err(PairError::Config)?;
+    let cutter = Cutter::new(&source.cut)?;
     if source.samples < 2 || source.sampling.max_units == 0 || source.sampling.temperature <= 0.0 {
         let message = "samples must be at least 2, sampling.max_units and temperature above 0";
         return Err(PairError::Config(message.into()));
@@ -124,18 +49,18 @@ pub(crate) fn sampled(
         Rng::derive(source.seed, &[u64::from(unit.shard.index)]).shuffle(&mut read.rows);
         read.rows.truncate(source.prompts);
     }
-    let mut shard = PairShard::create(out, &read.tokeniser, &path, params.max_auto_bleu2)?;
+    let mut shard = PairShard::create(out, &read.tokeniser, &path, params.filter.max_auto_bleu2)?;
     let mut sampler =
         open_sampler(&checkpoint, &read.tokeniser, &source.sampling).map_err(PairError::Sampler)?;
-    let mut scorer = source.scorer.open()?;
+    let mut scorer = scorer::open(&source.scorer)?;
     for (done, row) in read.rows.iter().enumerate() {
         report(context, done, read.rows.len())?;
         let mut rng = Rng::derive(source.seed, &[stream(&row.id), 0]);
-        let Some(place) = source.cut.place(row, rate, &mut rng) else {
+        let Some(place) = cutter.place(row, rate, &mut rng) else {
             shard.count("too_short", 1.0);
             continue;
         };
-        let prompt = source.cut.prompt(row, &place, rate);
+        let prompt = cutter.prompt(row, &place, rate);
         let continuations = match sampler.sample(&prompt.units, source.samples, rng.next_u64()) {
             Ok(continuations) => continuations,
             Err(error) => {

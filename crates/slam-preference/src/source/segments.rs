@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use slam_dataset::key::Segment as Part;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader};
-use slam_dataset::{Context, Outcome, SegmentKey, WorkUnit};
+use slam_dataset::{Context, Outcome};
+use slam_recipe::item::Segment as Part;
+use slam_recipe::{SegmentKey, WorkUnit};
 
 use super::{only, report};
 use crate::error::PairError;
 use crate::shard::{PairShard, Segment};
-use crate::stage::PairParams;
+use slam_recipe::params::PairParams;
 
 /// The number of rows between progress reports.
 const REPORT_ROWS: usize = 256;
@@ -27,7 +28,7 @@ pub(crate) fn segments(
     let info = TokeniserInfo::from_metadata(reader.metadata())
         .map_err(|e| PairError::Tokeniser(path.display().to_string(), e))?;
     let total = reader.num_rows() as usize;
-    let mut shard = PairShard::create(out, &info, &path, params.max_auto_bleu2)?;
+    let mut shard = PairShard::create(out, &info, &path, params.filter.max_auto_bleu2)?;
     let mut current: Option<(String, [Option<UnitSequence>; 3])> = None;
     for (i, row) in reader.enumerate() {
         let row = row?;

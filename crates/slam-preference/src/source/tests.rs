@@ -10,8 +10,11 @@ use std::thread;
 
 use serde_json::{Value, json};
 use slam_dataset::schema::{PreferencePair, TokeniserInfo, UnitSequence};
-use slam_dataset::work::Input;
-use slam_dataset::{Context, Key, Outcome, ShardName, WorkUnit, shard};
+use slam_dataset::{Context, Outcome, shard};
+use slam_recipe::params::PairParams;
+use slam_recipe::source::Sampling;
+use slam_recipe::work::Input;
+use slam_recipe::{Key, ShardName, Work, WorkUnit};
 use tempfile::TempDir;
 
 use super::*;
@@ -71,9 +74,11 @@ impl Root {
             tools: BTreeMap::new(),
         };
         let shard = ShardName::new(0, 1);
-        let unit = WorkUnit::new("pair", 1, shard, params, inputs, "out.parquet".into());
+        let params: PairParams = serde_json::from_value(params).unwrap();
+        let work = Work::Pair(params.clone());
+        let unit = WorkUnit::new(work, shard, inputs, "out.parquet".into());
         let out = self.0.path().join("out.parquet");
-        let outcome = pair(&unit, &context, &out, open)?;
+        let outcome = pair(&params, &unit, &context, &out, open)?;
         Ok((shard::read(&out).unwrap(), outcome))
     }
 

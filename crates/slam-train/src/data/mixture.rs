@@ -1,10 +1,9 @@
 //! How often each dataset is read in an epoch.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
 use slam_dataset::rng::Rng;
+pub use slam_recipe::training::Mixture;
 
 use super::statistics::Statistics;
 use crate::config_error::{ConfigError, Wanted, within};
@@ -12,59 +11,38 @@ use crate::config_error::{ConfigError, Wanted, within};
 /// Keeps the streams that choose samples apart from those that order them.
 const CHOICE: u64 = 0x6d69_7874;
 
-/// How datasets are mixed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mixture {
-    /// How often each dataset is read in an epoch; one that is not named is read once. 0.5 reads half of it,
-    /// the other half in the next epoch.
-    Repetitions(BTreeMap<String, f64>),
-    /// Each dataset's share of an epoch's tokens, in proportion to these weights. Every dataset is named; an
-    /// epoch has as many tokens as the datasets together.
-    Weights(BTreeMap<String, f64>),
-}
-
-impl Default for Mixture {
-    /// Every dataset once.
-    fn default() -> Self {
-        Self::Repetitions(BTreeMap::new())
-    }
-}
-
-impl Mixture {
-    /// How often each dataset is read in an epoch.
-    ///
-    /// # Errors
-    /// If a name is none of the datasets', a weight is missing or negative, or nothing is left to read.
-    pub fn rates(&self, datasets: &[Statistics]) -> Result<Vec<f64>, ConfigError> {
-        let (Self::Repetitions(named) | Self::Weights(named)) = self;
-        for (name, value) in named {
-            if !datasets.iter().any(|d| d.name == *name) {
-                let known = datasets.iter().map(|d| d.name.clone()).collect();
-                return Err(ConfigError::UnknownDataset { name: name.clone(), known });
-            }
-            within(&format!("mixture: {name}"), *value, Wanted::AtLeast(0.0))?;
+/// How often each dataset is read in an epoch.
+///
+/// # Errors
+/// If a name is none of the datasets', a weight is missing or negative, or nothing is left to read.
+pub(crate) fn rates(mixture: &Mixture, datasets: &[Statistics]) -> Result<Vec<f64>, ConfigError> {
+    let (Mixture::Repetitions(named) | Mixture::Weights(named)) = mixture;
+    for (name, value) in named {
+        if !datasets.iter().any(|d| d.name == *name) {
+            let known = datasets.iter().map(|d| d.name.clone()).collect();
+            return Err(ConfigError::UnknownDataset { name: name.clone(), known });
         }
-        let rates: Vec<f64> = match self {
-            Self::Repetitions(named) => {
-                datasets.iter().map(|d| named.get(&d.name).copied().unwrap_or(1.0)).collect()
-            }
-            Self::Weights(named) => {
-                if let Some(d) = datasets.iter().find(|d| !named.contains_key(&d.name)) {
-                    return Err(ConfigError::NoWeight { name: d.name.clone() });
-                }
-                let sum: f64 = named.values().sum();
-                let all: f64 = datasets.iter().map(|d| d.train.tokens as f64).sum();
-                let rate = |d: &Statistics| match d.train.tokens {
-                    0 => 0.0,
-                    tokens => named[&d.name] / sum.max(f64::MIN_POSITIVE) * all / tokens as f64,
-                };
-                datasets.iter().map(rate).collect()
-            }
-        };
-        let read = datasets.iter().zip(&rates).any(|(d, r)| d.train.samples > 0 && *r > 0.0);
-        if read { Ok(rates) } else { Err(ConfigError::NothingMixed) }
+        within(&format!("mixture: {name}"), *value, Wanted::AtLeast(0.0))?;
     }
+    let rates: Vec<f64> = match mixture {
+        Mixture::Repetitions(named) => {
+            datasets.iter().map(|d| named.get(&d.name).copied().unwrap_or(1.0)).collect()
+        }
+        Mixture::Weights(named) => {
+            if let Some(d) = datasets.iter().find(|d| !named.contains_key(&d.name)) {
+                return Err(ConfigError::NoWeight { name: d.name.clone() });
+            }
+            let sum: f64 = named.values().sum();
+            let all: f64 = datasets.iter().map(|d| d.train.tokens as f64).sum();
+            let rate = |d: &Statistics| match d.train.tokens {
+                0 => 0.0,
+                tokens => named[&d.name] / sum.max(f64::MIN_POSITIVE) * all / tokens as f64,
+            };
+            datasets.iter().map(rate).collect()
+        }
+    };
+    let read = datasets.iter().zip(&rates).any(|(d, r)| d.train.samples > 0 && *r > 0.0);
+    if read { Ok(rates) } else { Err(ConfigError::NothingMixed) }
 }
 
 /// Samples of one dataset that an epoch reads, in no order that matters: a stretch of an endless row of

@@ -5,12 +5,12 @@ mod selection;
 mod statistics;
 mod tokens;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use slam_dataset::Key;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::ShardReader;
+use slam_recipe::Key;
+pub use slam_recipe::request::UnitShards;
 
 use crate::config_error::ConfigError;
 use crate::error::TrainError;
@@ -20,19 +20,9 @@ pub use selection::Selection;
 pub use statistics::{SplitStatistics, Statistics};
 pub use tokens::Samples;
 
-pub(crate) use mixture::choose;
+pub(crate) use mixture::{choose, rates};
 use selection::Use;
 use tokens::{Index, Writer};
-
-/// The unit shards of one dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnitShards {
-    /// The dataset's name.
-    pub name: String,
-    /// Its shards, in order.
-    pub shards: Vec<PathBuf>,
-}
 
 /// Training and validation samples, and the tokeniser that made them all.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! Which utterances are trained on and which are held out.
 
 use serde::{Deserialize, Serialize};
-use slam_dataset::Key;
 use slam_dataset::schema::UnitSequence;
+use slam_recipe::Key;
 
 /// Which utterances of the shards are used, and for what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

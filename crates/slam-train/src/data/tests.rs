@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use slam_dataset::Key;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard;
+use slam_recipe::Key;
 
 use super::*;
 
@@ -112,18 +112,19 @@ fn weights_are_shares_of_an_epochs_tokens() {
         pairs.iter().map(|(n, x)| ((*n).to_owned(), *x)).collect()
     };
     let data = statistics(&[300, 100]);
-    assert_eq!(Mixture::default().rates(&data).unwrap(), [1.0, 1.0]);
-    let rates = Mixture::Repetitions(named(&[("d1", 2.5)])).rates(&data).unwrap();
-    assert_eq!(rates, [1.0, 2.5]);
-    let rates = Mixture::Weights(named(&[("d0", 3.0), ("d1", 3.0)])).rates(&data).unwrap();
-    assert!((rates[0] - 2.0 / 3.0).abs() < 1e-12 && (rates[1] - 2.0).abs() < 1e-12, "{rates:?}");
+    assert_eq!(rates(&Mixture::default(), &data).unwrap(), [1.0, 1.0]);
+    let read = rates(&Mixture::Repetitions(named(&[("d1", 2.5)])), &data).unwrap();
+    assert_eq!(read, [1.0, 2.5]);
+    let weighted = Mixture::Weights(named(&[("d0", 3.0), ("d1", 3.0)]));
+    let read = rates(&weighted, &data).unwrap();
+    assert!((read[0] - 2.0 / 3.0).abs() < 1e-12 && (read[1] - 2.0).abs() < 1e-12, "{read:?}");
     for (bad, said) in [
         (Mixture::Weights(named(&[("d0", 1.0)])), "'d1' has no weight"),
         (Mixture::Repetitions(named(&[("x", 1.0)])), "no dataset 'x'"),
         (Mixture::Repetitions(named(&[("d0", -1.0)])), "at least 0"),
         (Mixture::Weights(named(&[("d0", 0.0), ("d1", 0.0)])), "nothing"),
     ] {
-        let error = bad.rates(&data).unwrap_err().to_string();
+        let error = rates(&bad, &data).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
-use slam_dataset::Key;
 use slam_dataset::arrow::array::{
     Array, ArrayRef, ListArray, RecordBatch, StringArray, UInt16Array,
 };
@@ -22,8 +21,9 @@ use slam_dataset::arrow::error::ArrowError;
 use slam_dataset::arrow::ipc;
 use slam_dataset::arrow::ipc::reader::{FileDecoder, read_footer_length};
 use slam_dataset::arrow::ipc::writer::FileWriter;
-use slam_dataset::publish::{self, PublishError, Staged};
 use slam_dataset::schema::TokeniserInfo;
+use slam_recipe::Key;
+use slam_recipe::publish::{self, PublishError, Staged};
 
 use super::statistics::Statistics;
 use crate::error::{ReadError, TrainError};

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::{Decoder, LmError};
+use slam_recipe::Key;
+pub use slam_recipe::training::DpoConfig;
 
 use crate::budget::Budget;
-use crate::config::{self, OptimiserConfig};
+use crate::config;
 use crate::config_error::{ConfigError, Wanted, within};
 use crate::context::RunContext;
 use crate::data::same_tokeniser;
@@ -36,80 +36,20 @@ pub use pairs::Truncation;
 use pairs::{Caps, Pair};
 use reference::LogProbs;
 
-/// Parameters of DPO.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DpoConfig {
-    /// When it ends.
-    pub budget: Budget,
-    /// How far the policy may go from the reference: the smaller, the farther.
-    #[serde(default = "beta")]
-    pub beta: f64,
-    /// The chance that a label is wrong (conservative DPO), 0 for none.
-    #[serde(default)]
-    pub label_smoothing: f64,
-    /// Pairs of an optimiser step.
-    #[serde(default = "pairs")]
-    pub pairs: usize,
-    /// Pairs computed at once. 0 for all of a step.
-    #[serde(default)]
-    pub micro_pairs: usize,
-    /// Most tokens of a prompt with its `<S>`; its last are kept (TRL's `max_prompt_length`). 0 for all.
-    #[serde(default = "max_prompt_length")]
-    pub max_prompt_length: usize,
-    /// Most tokens of a continuation with its `<S>`; its first are kept (TRL's `max_completion_length`).
-    /// 0 for all.
-    #[serde(default)]
-    pub max_completion_length: usize,
-    /// Most tokens of prompt and continuation together (TRL's `max_length`). 0 for all.
-    #[serde(default = "max_length")]
-    pub max_length: usize,
-    /// What happens to a sequence of more than `max_length` tokens; `drop` also leaves out pairs that the
-    /// other two caps would cut.
-    #[serde(default)]
-    pub truncation: Truncation,
-    /// One pair in this many is held out for validation; 0 for none.
-    #[serde(default)]
-    pub validation: usize,
-    /// The seed of the order.
-    #[serde(default)]
-    pub seed: u64,
-    /// How the model is optimised.
-    #[serde(default)]
-    pub optimiser: OptimiserConfig,
+fn caps(config: &DpoConfig) -> Caps {
+    let &DpoConfig { max_prompt_length, max_completion_length, max_length, truncation, .. } =
+        config;
+    Caps { max_prompt_length, max_completion_length, max_length, truncation }
 }
 
-fn beta() -> f64 {
-    0.1
+fn check(config: &DpoConfig) -> Result<(), ConfigError> {
+    within("pairs", config.pairs as f64, Wanted::AtLeast(1.0))?;
+    within("beta", config.beta, Wanted::Positive)?;
+    within("label_smoothing", config.label_smoothing, Wanted::Below(0.5))
 }
 
-fn pairs() -> usize {
-    64
-}
-
-fn max_prompt_length() -> usize {
-    512
-}
-
-fn max_length() -> usize {
-    1024
-}
-
-impl DpoConfig {
-    fn caps(&self) -> Caps {
-        let &Self { max_prompt_length, max_completion_length, max_length, truncation, .. } = self;
-        Caps { max_prompt_length, max_completion_length, max_length, truncation }
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        within("pairs", self.pairs as f64, Wanted::AtLeast(1.0))?;
-        within("beta", self.beta, Wanted::Positive)?;
-        within("label_smoothing", self.label_smoothing, Wanted::Below(0.5))
-    }
-
-    fn micro_pairs(&self) -> usize {
-        if self.micro_pairs == 0 { self.pairs } else { self.micro_pairs }
-    }
+fn micro_pairs(config: &DpoConfig) -> usize {
+    if config.micro_pairs == 0 { config.pairs } else { config.micro_pairs }
 }
 
 /// Optimises a model on pair shards, or goes on from the run's last checkpoint. A finished run with the
@@ -131,8 +71,8 @@ pub fn dpo(
     if let Some(summary) = report::finished(context.run, &key) {
         return Ok(Ended::Trained(summary));
     }
-    config.check()?;
-    let caps = config.caps();
+    check(config)?;
+    let caps = caps(config);
     let read = pairs::read(shards, &caps)?;
     if let Some(model) = crate::tokeniser_of_model(policy)? {
         same_tokeniser(&shards[0], &read.tokeniser, policy, &model)?;
@@ -144,7 +84,7 @@ pub fn dpo(
         }
         Ok(model)
     };
-    let micro_pairs = config.micro_pairs();
+    let micro_pairs = micro_pairs(config);
     let width = config.optimiser.precision;
     // In the policy's own width, or the first margins would be rounding errors.
     let mut reference_model =

@@ -7,23 +7,11 @@ use slam_dataset::schema::{PreferencePair, TokeniserInfo};
 use slam_dataset::shard::ShardReader;
 use slam_lm::BOS;
 use slam_lm::tokenizer::unit_tokens;
+pub use slam_recipe::training::Truncation;
 
 use crate::config_error::ConfigError;
 use crate::data::{same_tokeniser, tokeniser_of};
 use crate::error::TrainError;
-
-/// What happens to a sequence that is longer than it may be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Truncation {
-    /// Its last tokens are kept: the prompt loses its beginning.
-    #[default]
-    KeepEnd,
-    /// Its first tokens are kept: the continuation loses its end.
-    KeepStart,
-    /// The pair is left out.
-    Drop,
-}
 
 /// How long sequences may be, in tokens with every `<S>`: TRL's `max_prompt_length`,
 /// `max_completion_length`, `max_length` and `truncation_mode`, with its defaults.

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use slam_dataset::Key;
-use slam_dataset::publish::Staged;
 use slam_dataset::schema::ReferenceLogProbs;
 use slam_dataset::shard::{self, ShardReader};
 use slam_lm::Decoder;
+use slam_recipe::Key;
+use slam_recipe::publish::Staged;
 
 use super::pairs::{Caps, Pair, Pairs};
 use super::rows::log_probs;
@@ -171,6 +171,6 @@ impl Spent {
     fn add(&mut self, run: &Path, seconds: f64) -> Result<(), TrainError> {
         self.seconds += seconds;
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Ok(slam_dataset::publish::write(&run.join(SPENT), &text)?)
+        Ok(slam_recipe::publish::write(&run.join(SPENT), &text)?)
     }
 }

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::config::Optimised;
 
 use serde_json::json;
 use slam_dataset::rng::Rng;

@@ -3,11 +3,11 @@ use super::*;
 
 use burn::tensor::DType;
 use serde_json::json;
-use slam_dataset::Key;
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::TokeniserInfo;
 use slam_lm::batch::next_tokens;
 use slam_lm::{DecoderConfig, TokenBatch};
+use slam_recipe::Key;
 
 use crate::error::TrainError;
 use crate::objective::Steps;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
-use serde::{Deserialize, Serialize};
+pub use slam_recipe::tokeniser::MfccConfig;
 
 use super::error::MfccError;
 use super::extractor::FeatureExtractor;
@@ -18,28 +18,6 @@ const WINDOW: usize = 400;
 const FFT: usize = 512;
 /// Fine frames on each side that a delta is fitted over (Young et al., The HTK Book, 5.9).
 const DELTA_REACH: usize = 2;
-
-/// Parameters of [`Mfcc`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MfccConfig {
-    /// Samples between unit frames, a multiple of 160; 640 gives 25 a second.
-    pub hop: usize,
-    /// Triangular mel filters between 20 Hz and 7.6 kHz.
-    pub filters: usize,
-    /// Cepstral coefficients kept, with the zeroth, which is the energy.
-    pub coefficients: usize,
-    /// How many orders of deltas follow the coefficients: 0, 1 or 2.
-    pub deltas: usize,
-    /// Into how many consecutive means the fine frames of a unit frame are pooled; 1 is a plain mean.
-    pub slices: usize,
-}
-
-impl Default for MfccConfig {
-    fn default() -> Self {
-        Self { hop: 640, filters: 40, coefficients: 13, deltas: 2, slices: 1 }
-    }
-}
 
 /// MFCC over 25 ms Hann windows every 10 ms (pre-emphasis 0.97, FFT 512, natural logarithm of the mel
 /// energies, orthonormal DCT-II), pooled to one frame every `hop` samples.

@@ -14,47 +14,12 @@ pub(crate) use fit::Thinned;
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
-use slam_dataset::Key;
 use slam_nn::ops::{Activation, FixedLinear};
+use slam_recipe::Key;
+pub use slam_recipe::tokeniser::KMeansConfig;
 
 /// Frames whose nearness to all centroids is held at a time.
 const BLOCK: usize = 2048;
-
-/// Parameters of fitting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct KMeansConfig {
-    /// How many centroids.
-    pub k: usize,
-    /// The seed of the start.
-    pub seed: u64,
-    /// Passes over the frames in mini-batches, before the rounds.
-    pub passes: usize,
-    /// Frames of a mini-batch.
-    pub batch: usize,
-    /// Rounds of Lloyd's algorithm at most; it ends early when no frame changes its centroid.
-    pub rounds: usize,
-    /// Frames to fit on at most, evenly spaced over all there are.
-    pub max_frames: usize,
-    /// Whether values are scaled to unit variance first, for features whose values differ in kind. The scale
-    /// becomes part of the centroids.
-    pub standardise: bool,
-}
-
-impl Default for KMeansConfig {
-    fn default() -> Self {
-        Self {
-            k: 500,
-            seed: 0,
-            passes: 2,
-            batch: 10_000,
-            rounds: 30,
-            max_frames: 200_000,
-            standardise: false,
-        }
-    }
-}
 
 /// Centroids, and the scale features have before they are compared with them.
 #[derive(Clone, Debug)]

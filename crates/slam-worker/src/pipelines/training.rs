@@ -9,10 +9,11 @@ use std::sync::atomic::AtomicBool;
 
 use slam_dataset::rng::Rng;
 use slam_dataset::schema::{PreferencePair, TokeniserInfo, UnitSequence};
-use slam_dataset::{Key, shard};
+use slam_dataset::shard;
 use slam_lm::checkpoint::Format;
 use slam_lm::{Decoder, DecoderConfig};
 use slam_nn::device::Device;
+use slam_recipe::Key;
 use slam_train::budget::Budget;
 use slam_train::data::UnitShards;
 use slam_train::dpo::{DpoConfig, dpo};
@@ -135,13 +136,13 @@ fn at_toy_width(name: &str, sizes: &[(&str, usize)]) -> Pipeline {
     let mut set: Vec<String> =
         sizes.iter().map(|(field, size)| format!("model.{field}={size}")).collect();
     set.push(format!("train.params.context={CONTEXT}"));
-    let train: PretrainConfig = params(&file.train.unwrap().params);
+    let train: PretrainConfig = file.train.unwrap().params;
     // 0 at once is all.
     if let Some(parts) = train.rows.checked_div(train.micro_rows) {
         assert!(parts > 1, "{name} computes a step's rows at once");
         set.extend([format!("train.params.rows={parts}"), "train.params.micro_rows=1".to_owned()]);
     }
-    let dpo: DpoConfig = params(&file.dpo.unwrap().params);
+    let dpo: DpoConfig = file.dpo.unwrap().params;
     set.push(format!("dpo.params.max_prompt_length={}", dpo.max_prompt_length / SHORTER));
     set.push(format!("dpo.params.max_length={}", dpo.max_length / SHORTER));
     if let Some(parts) = dpo.pairs.checked_div(dpo.micro_pairs) {
@@ -156,7 +157,7 @@ fn at_toy_width(name: &str, sizes: &[(&str, usize)]) -> Pipeline {
 }
 
 fn pretraining(pipeline: &Pipeline, data: &[(UnitShards, Vec<usize>)]) -> PretrainConfig {
-    let mut config: PretrainConfig = params(&pipeline.train.as_ref().unwrap().params);
+    let mut config: PretrainConfig = pipeline.train.as_ref().unwrap().params.clone();
     let lengths = data.iter().flat_map(|(_, lengths)| lengths).copied();
     let samples: Vec<(usize, usize)> = lengths.enumerate().collect();
     let epoch: usize = samples.iter().map(|(_, tokens)| tokens).sum();
@@ -167,7 +168,7 @@ fn pretraining(pipeline: &Pipeline, data: &[(UnitShards, Vec<usize>)]) -> Pretra
 }
 
 fn preferences(pipeline: &Pipeline, tokens: usize) -> DpoConfig {
-    let mut config: DpoConfig = params(&pipeline.dpo.as_ref().unwrap().params);
+    let mut config: DpoConfig = pipeline.dpo.as_ref().unwrap().params.clone();
     config.budget = five_steps(config.budget, config.pairs * tokens / PAIRS, tokens);
     config
 }
@@ -185,15 +186,15 @@ fn five_steps(budget: Budget, tokens_per_step: usize, epoch_tokens: usize) -> Bu
 
 /// Random weights, in a checkpoint where the pipeline starts from one.
 fn start(pipeline: &Pipeline, folder: &Path) -> Start {
-    let mut model = pipeline.model.clone();
-    if model.as_object_mut().unwrap().remove("checkpoint").is_none() {
+    let model = Value::Object(pipeline.model.config.clone());
+    if pipeline.model.checkpoint.is_none() {
         return Start::Random(model);
     }
     let config = DecoderConfig::from_json(&model).unwrap();
     let path = folder.join("init");
     let decoder = Decoder::random(&config, 1, &Device::flex()).unwrap();
     decoder.save(&path, Format::Slamkit, None).unwrap();
-    Start::Checkpoint(path)
+    Start::Checkpoint { folder: path, key: Key::of_bytes(b"init") }
 }
 
 fn tokeniser() -> TokeniserInfo {

@@ -4,7 +4,9 @@ use slam_audio::Activity;
 
 use super::*;
 use crate::source::testing::{ids, run, tone, write};
-use crate::source::{FileEntry, UnitFile};
+use slam_recipe::params::FileEntry;
+
+use crate::source::UnitFile;
 
 const RECORDING: &str = "small/100/sea_fairies_0812_librivox_64kb_mp3/01_baum_sea_fairies_64kb";
 
@@ -34,7 +36,8 @@ fn the_public_layout_gives_speakers_and_voice_activity() {
         path: dir.path().join(name),
     };
     let unit = UnitFiles { files: vec![file(&flac), file(&list)], ..UnitFiles::default() };
-    let item = LibriLight { validation_percent: 1.0 }.items(unit).unwrap().stream.next().unwrap();
+    let source = LibriLight { folder: None, subsets: None, validation_percent: 1.0 };
+    let item = source.items(unit).unwrap().stream.next().unwrap();
     assert_eq!(item.unwrap().activity, Activity::Given(vec![(0.1, 0.9), (1.2, 1.9)]));
 }
 

@@ -5,8 +5,8 @@ use std::env;
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
+use slam_recipe::source::OpenAi;
 
 use super::{MAX_WAV_BYTES, SpeechError};
 
@@ -18,22 +18,7 @@ const WAITS: [Duration; 4] = [
     Duration::from_secs(8),
 ];
 
-/// A speech server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OpenAi {
-    /// The server's address without the path, e.g. `http://localhost:8880`. Without it, `SLAM_TTS_URL`
-    /// gives the address, so that a worker on another machine may use its own server.
-    #[serde(default)]
-    pub url: Option<String>,
-    /// The model, by the server's name for it.
-    pub model: String,
-    /// The speed; 1 is the voice's own speed.
-    #[serde(default)]
-    pub speed: Option<f32>,
-}
-
-/// The environment variable that gives the address of a server.
+/// The environment variable that names a server.
 const URL: &str = "SLAM_TTS_URL";
 /// The environment variable that holds the key of a server that requires one.
 const API_KEY: &str = "OPENAI_API_KEY";
@@ -56,43 +41,42 @@ enum Answer {
     Refused(SpeechError),
 }
 
-impl OpenAi {
-    pub(super) fn speak(
-        &self,
-        agent: &ureq::Agent,
-        text: &str,
-        voice: &str,
-    ) -> Result<Vec<u8>, SpeechError> {
-        let base = match &self.url {
-            Some(url) => url.clone(),
-            None => env::var(URL).map_err(|_| SpeechError::Server {
-                url: "?".to_owned(),
-                message: format!(
-                    "no address: write engine.openai.url in the source, or set {URL}, e.g. \
-                     http://localhost:8880"
-                ),
-            })?,
-        };
-        let base = base.trim_end_matches('/').trim_end_matches("/v1");
-        let url = format!("{base}/v1/audio/speech");
-        let mut body = json!({
-            "model": self.model, "input": text, "voice": voice, "response_format": "wav",
-        });
-        if let (Some(speed), Some(body)) = (self.speed, body.as_object_mut()) {
-            body.insert("speed".to_owned(), json!(speed));
-        }
-        let mut last = String::new();
-        for wait in [Duration::ZERO].iter().chain(&WAITS) {
-            thread::sleep(*wait);
-            match ask(agent, &url, &body) {
-                Answer::Audio(audio) => return Ok(audio),
-                Answer::Refused(error) => return Err(error),
-                Answer::Busy(message) => last = message,
-            }
-        }
-        let message = format!("{last}; is it running? ({} tries)", WAITS.len() + 1);
-        Err(SpeechError::Server { url, message })
+/// Has a server speak a text; `server` is tried again where it is busy.
+pub(super) fn speak(
+    server: &OpenAi,
+    agent: &ureq::Agent,
+    text: &str,
+    voice: &str,
+) -> Result<Vec<u8>, SpeechError> {
+    let base = match &server.url {
+        Some(url) => url.clone(),
+        None => env::var(URL).map_err(|_| SpeechError::Server {
+            url: "?".to_owned(),
+            message: format!(
+                "no address: write engine.openai.url in the source, or set {URL}, e.g. \
+                 http://localhost:8880"
+            ),
+        })?,
+    };
+    let base = base.trim_end_matches('/').trim_end_matches("/v1");
+    let url = format!("{base}/v1/audio/speech");
+    let mut body = json!({
+        "model": server.model, "input": text, "voice": voice, "response_format": "wav",
+    });
+    if let (Some(speed), Some(body)) = (server.speed, body.as_object_mut()) {
+        body.insert("speed".to_owned(), json!(speed));
     }
+    let mut last = String::new();
+    for wait in [Duration::ZERO].iter().chain(&WAITS) {
+        thread::sleep(*wait);
+        match ask(agent, &url, &body) {
+            Answer::Audio(audio) => return Ok(audio),
+            Answer::Refused(error) => return Err(error),
+            Answer::Busy(message) => last = message,
+        }
+    }
+    let message = format!("{last}; is it running? ({} tries)", WAITS.len() + 1);
+    Err(SpeechError::Server { url, message })
 }
 
 fn ask(agent: &ureq::Agent, url: &str, body: &serde_json::Value) -> Answer {

@@ -5,6 +5,8 @@ use std::thread;
 
 use serde_json::Value;
 
+use slam_recipe::source::OpenAi;
+
 use super::*;
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::source::FileEntry;
+use slam_recipe::params::FileEntry;
 
 fn unit(name: &str, text: &str, part: Option<(u64, u64)>) -> (tempfile::TempDir, UnitFiles) {
     let folder = tempfile::tempdir().unwrap();

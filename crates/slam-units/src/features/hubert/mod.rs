@@ -15,8 +15,8 @@ mod weights;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 use slam_nn::weights::Weights;
+pub use slam_recipe::tokeniser::HubertFeatures;
 
 pub use config::HubertConfig;
 pub use error::{ConfigFault, HubertError};
@@ -25,39 +25,6 @@ use super::extractor::FeatureExtractor;
 use encoder::Encoder;
 use frontend::{Frontend, Padded};
 use weights::Source;
-
-/// Parameters of [`Hubert`] as a feature extractor: part of a tokeniser's identity, together with the
-/// checkpoint's content.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HubertFeatures {
-    /// Which hidden state: 0 is the one before the first block.
-    pub layer: usize,
-    /// Zeros put before and after the samples; with half of what a frame sees beyond its hop there is one
-    /// frame for every whole hop.
-    #[serde(default = "pad")]
-    pub pad: [usize; 2],
-    /// Frames of a window of a long utterance.
-    #[serde(default = "window")]
-    pub window: usize,
-    /// Frames that two windows share.
-    #[serde(default = "overlap")]
-    pub overlap: usize,
-}
-
-fn pad() -> [usize; 2] {
-    [40, 40]
-}
-
-/// Three minutes at 25 Hz. With random weights, whose attention is flat, 99.2 % of the units of five minutes are
-/// those of one pass; with windows of one minute 97.8 %.
-fn window() -> usize {
-    4500
-}
-
-fn overlap() -> usize {
-    250
-}
 
 /// A HuBERT encoder up to one layer.
 pub struct Hubert {

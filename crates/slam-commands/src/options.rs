@@ -1,0 +1,68 @@
+//! Options that several commands share.
+
+use slam_recipe::Pipeline;
+use slam_recipe::pipeline::Variant;
+
+use crate::programs::Programs;
+use crate::root::Root;
+use crate::run;
+use crate::shipped;
+
+/// Options that every command that makes shards shares.
+#[derive(clap::Args)]
+pub(crate) struct Common {
+    /// Worker processes at once; 0 takes one a core
+    #[arg(long, default_value_t = 0)]
+    pub(crate) jobs: usize,
+    /// auto, cpu, cuda[:n] or wgpu[:n]; training also takes a list, e.g. cuda:0,cuda:1, whose first device
+    /// holds the weights and makes the scores
+    #[arg(long, visible_alias = "devices", default_value = "auto")]
+    pub(crate) device: String,
+    /// The share of inputs that may be left out
+    #[arg(long, default_value_t = 0.01)]
+    pub(crate) max_bad_fraction: f64,
+    /// Change a field of the pipeline, e.g. train.params.peak_lr=5e-4
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Events as JSON lines on stderr
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Common {
+    pub(crate) fn settings(&self, root: &Root, programs: Programs) -> run::Settings {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut arguments = vec!["--device".into(), self.device.clone()];
+        arguments.extend(root.arguments());
+        run::Settings {
+            root: root.folder.clone(),
+            programs,
+            arguments,
+            jobs: if self.jobs == 0 { cores } else { self.jobs },
+            max_bad_fraction: self.max_bad_fraction,
+            json: self.json,
+        }
+    }
+}
+
+/// Which pipeline, for commands that read what was prepared of it.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct PipelineName {
+    /// The pipeline: a name of one that is shipped, or a file
+    #[arg(long = "pipeline", value_name = "PIPELINE", default_value = "demo")]
+    pub(crate) name: String,
+    /// The pipeline's small variant
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+impl PipelineName {
+    /// Reads the pipeline.
+    pub(crate) fn read(&self, common: &Common) -> anyhow::Result<Pipeline> {
+        shipped::pipeline(&self.name, self.variant(), &common.overrides)
+    }
+
+    fn variant(&self) -> Variant {
+        if self.quick { Variant::Quick } else { Variant::Full }
+    }
+}

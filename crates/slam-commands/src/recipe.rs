@@ -1,0 +1,104 @@
+//! The whole recipe over a pipeline: the data stages, then the steps of the run.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use slam_pipeline::{Plan, RunStep};
+use slam_recipe::Request;
+use slam_recipe::RunFile;
+use slam_recipe::event::Outcome;
+use slam_recipe::lock::Prepared;
+
+use crate::options::Common;
+use crate::prepared;
+use crate::programs::Programs;
+use crate::root::Root;
+use crate::run;
+use crate::steps::Runner;
+
+/// What a recipe needs beside its run's file.
+pub(crate) struct Recipe<'a> {
+    /// Pipeline and data root.
+    pub(crate) file: &'a RunFile,
+    /// Options of the command.
+    pub(crate) common: &'a Common,
+    /// The worker and what it needs.
+    pub(crate) programs: Programs,
+    /// The run's folder.
+    pub(crate) run: &'a Path,
+    /// The command that goes on with the run.
+    pub(crate) resume: String,
+}
+
+/// What the steps of a run came to.
+#[derive(Debug, Default)]
+pub(crate) struct Worked {
+    /// The report's table.
+    pub(crate) table: String,
+    /// How many steps had something to do.
+    pub(crate) steps: usize,
+}
+
+impl Recipe<'_> {
+    /// Makes the shards that are not there, and notes them in the lock; returns how many were made and how many
+    /// were kept.
+    pub(crate) fn data(&self, plan: &Plan) -> anyhow::Result<(usize, usize)> {
+        let root = Root::at(&self.file.data);
+        let settings = self.common.settings(&root, self.programs.clone());
+        run::check_root(&self.file.data)?;
+        prepared::noted(&root, &self.programs.slam, plan.locked(&self.file.pipeline), || {
+            let (mut made, mut kept) = (0, 0);
+            for stage in &plan.stages {
+                let totals = run::stage(stage, &settings)?;
+                made += totals.made;
+                kept += totals.kept;
+            }
+            Ok((made, kept))
+        })
+    }
+
+    /// Pulls the shards that steps read, where the data root mirrors an object store.
+    fn pull<'a>(
+        &self,
+        data: &Prepared,
+        steps: impl Iterator<Item = &'a RunStep>,
+    ) -> anyhow::Result<()> {
+        let root = Root::at(&self.file.data);
+        if root.store.is_none() {
+            return Ok(());
+        }
+        let named: BTreeSet<_> = steps.flat_map(|step| step.request.shards()).collect();
+        let read = data
+            .all()
+            .map(|(_, _, shard)| shard.output.clone())
+            .filter(|output| named.contains(root.folder.join(output).as_path()));
+        root.pull(&self.programs.slam, read.collect())
+    }
+
+    /// Carries out the steps of the run, all of which were checked before the first one starts.
+    pub(crate) fn run(&self, data: &Prepared, steps: &[RunStep]) -> anyhow::Result<Worked> {
+        self.file.write(self.run)?;
+        let runner = self.runner();
+        runner.check(steps)?;
+        self.pull(data, steps.iter())?;
+        let mut worked = Worked::default();
+        for step in steps {
+            match (runner.run(step)?, &step.request) {
+                (Outcome::Table(table), Request::Report(_)) => worked.table = table,
+                (Outcome::UpToDate, _) => {}
+                _ => worked.steps += 1,
+            }
+        }
+        Ok(worked)
+    }
+
+    fn runner(&self) -> Runner {
+        Runner {
+            worker: self.programs.slam.clone(),
+            device: self.common.device.clone(),
+            run: self.run.to_owned(),
+            json: self.common.json,
+            resume: self.resume.clone(),
+        }
+    }
+}

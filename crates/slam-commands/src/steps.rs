@@ -1,0 +1,128 @@
+//! Carries out the steps of a run: each is one process of the worker, which keeps what is up to date.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, bail};
+use slam_executor::process;
+use slam_pipeline::RunStep;
+use slam_recipe::event::Outcome;
+use slam_recipe::request::CheckRequest;
+use slam_recipe::{Event, Request};
+
+use crate::build::ALLOCATOR;
+use crate::exit::Failure;
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// Where steps run.
+pub(crate) struct Runner {
+    /// The worker program.
+    pub(crate) worker: PathBuf,
+    /// The device as the user named it, or several; steps that don't train use the first.
+    pub(crate) device: String,
+    /// The run's folder.
+    pub(crate) run: PathBuf,
+    /// Events as JSON lines.
+    pub(crate) json: bool,
+    /// The command that goes on with the run.
+    pub(crate) resume: String,
+}
+
+impl Runner {
+    /// Where a step's request lies in a run's folder.
+    fn request_path(run: &Path, step: &str) -> PathBuf {
+        run.join("requests").join(format!("{}.json", step.replace(' ', "-")))
+    }
+
+    /// Has the worker read the requests of all steps, so that a misspelt field of the last one shows before the
+    /// first one starts.
+    pub(crate) fn check(&self, steps: &[RunStep]) -> anyhow::Result<()> {
+        let requests = steps.iter().map(|s| s.request.clone()).collect();
+        let check = Request::Check(CheckRequest { requests });
+        let checked = ask(&self.worker, &check, &self.run.join("requests"));
+        checked.map(drop).map_err(|e| match e.downcast::<Failure>() {
+            Ok(failure) => failure.into(),
+            Err(e) => Failure::Usage(e.to_string()).into(),
+        })
+    }
+
+    /// Writes a step's request and carries it out.
+    pub(crate) fn run(&self, step: &RunStep) -> anyhow::Result<Outcome> {
+        let RunStep { name, request } = step;
+        let path = Self::request_path(&self.run, name);
+        request.write(&path)?;
+        let first = self.device.split(',').next().unwrap_or("auto");
+        let device = if request.trains() { &self.device } else { first };
+        let mut worker = command(&self.worker, &path);
+        worker.args(["--device", device]);
+        for (name, value) in ALLOCATOR {
+            if std::env::var_os(name).is_none() {
+                worker.env(name, value);
+            }
+        }
+        let mut progress = Progress::new(name, 100, self.json);
+        let mut outcome = None;
+        let status = process::run(&mut worker, interrupt::flag(), &mut |event| {
+            progress.event(&event);
+            match event {
+                Event::Finished(what) => outcome = Some(what),
+                Event::Unit { prompt, unit } => {
+                    println!("{}", serde_json::json!({"prompt": prompt, "unit": unit}));
+                }
+                _ => {}
+            }
+        })?;
+        if status.code() == Some(INTERRUPTED) || interrupt::flag().load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted(format!(
+                "interrupted during {name}; what was finished is kept, go on with: {}",
+                self.resume
+            ))
+            .into());
+        }
+        if !status.success() {
+            bail!(
+                "{name} failed ({status}); the worker's message is above, its request is {}; what was saved \
+                 is kept, go on with: {}",
+                path.display(),
+                self.resume
+            );
+        }
+        let outcome =
+            outcome.with_context(|| format!("{} ended without a result", self.worker.display()))?;
+        match &outcome {
+            Outcome::Made(sentence) => progress.finish(sentence),
+            Outcome::UpToDate | Outcome::Table(_) => drop(progress.close()),
+        }
+        Ok(outcome)
+    }
+}
+
+/// The exit code of a worker that ended cleanly before its end.
+const INTERRUPTED: i32 = 130;
+
+fn command(worker: &Path, request: &Path) -> Command {
+    let mut command = Command::new(worker);
+    command.args(["worker", "--request"]).arg(request);
+    command
+}
+
+/// Asks the worker something that is answered at once; `folder` keeps the request. What it says on stderr becomes
+/// the error.
+pub(crate) fn ask(worker: &Path, request: &Request, folder: &Path) -> anyhow::Result<Vec<Event>> {
+    let path = folder.join(format!("{}.json", request.name()));
+    request.write(&path)?;
+    let output = command(worker, &path)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("failed to start {}", worker.display()))?;
+    if output.status.code() == Some(INTERRUPTED) {
+        return Err(Failure::Interrupted("interrupted; the same command goes on".into()).into());
+    }
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", said.trim().trim_start_matches("error: "));
+    }
+    Ok(process::events(worker, &output.stdout)?)
+}
