@@ -230,7 +230,7 @@ fn convert(name: &str, request: ConvertRequest, common: &Common) -> anyhow::Resu
         worker: Programs::worker_alone(&common.device)?.slam,
         device: common.device.clone(),
         run: folder.path().to_owned(),
-        json: common.json,
+        events: common.events(),
         resume: "the same command".into(),
     };
     let step = RunStep { name: name.into(), request: Request::Convert(request) };

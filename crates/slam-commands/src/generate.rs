@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         worker: Programs::worker_alone(&a.common.device)?.slam,
         device: a.common.device.clone(),
         run: folder.path().to_owned(),
-        json: a.common.json,
+        events: a.common.events(),
         resume: "the same command".into(),
     };
     let step = RunStep { name: "generate".into(), request: Request::Generate(request) };

@@ -4,6 +4,7 @@ use slam_recipe::Pipeline;
 use slam_recipe::pipeline::Variant;
 
 use crate::programs::Programs;
+use crate::progress::Events;
 use crate::root::Root;
 use crate::run;
 use crate::shipped;
@@ -30,6 +31,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// How the workers' events are shown.
+    pub(crate) fn events(&self) -> Events {
+        if self.json { Events::JsonLines } else { Events::Shown }
+    }
+
     pub(crate) fn settings(&self, root: &Root, programs: Programs) -> run::Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut arguments = vec!["--device".into(), self.device.clone()];
@@ -40,7 +46,7 @@ impl Common {
             arguments,
             jobs: if self.jobs == 0 { cores } else { self.jobs },
             max_bad_fraction: self.max_bad_fraction,
-            json: self.json,
+            events: self.events(),
         }
     }
 }

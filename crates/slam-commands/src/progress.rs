@@ -16,19 +16,29 @@ const LONGEST: usize = 24;
 /// How often a line is written where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_mins(1);
 
+/// How the events of workers are shown on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Events {
+    /// As a bar or as lines for people.
+    Shown,
+    /// As JSON lines for programs.
+    JsonLines,
+}
+
 /// Shows how far one task is.
 pub(crate) struct Progress {
     task: String,
     bar: Option<ProgressBar>,
-    json: bool,
+    events: Events,
     started: Instant,
     last_line: Instant,
 }
 
 impl Progress {
     /// Starts a task of `total` steps (0 where unknown).
-    pub(crate) fn new(task: &str, total: u64, json: bool) -> Self {
-        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+    pub(crate) fn new(task: &str, total: u64, events: Events) -> Self {
+        let people = events == Events::Shown && std::io::stderr().is_terminal();
+        let bar = people.then(|| {
             let bar = ProgressBar::new(total);
             if let Ok(style) = ProgressStyle::with_template(SHORT) {
                 bar.set_style(style);
@@ -38,12 +48,12 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { task: task.to_owned(), bar, json, started: now, last_line: now }
+        Self { task: task.to_owned(), bar, events, started: now, last_line: now }
     }
 
     /// Shows a worker's event.
     pub(crate) fn event(&mut self, event: &Event) {
-        if self.json {
+        if self.events == Events::JsonLines {
             if let Ok(line) = serde_json::to_string(event) {
                 eprintln!("{line}");
             }
@@ -73,7 +83,7 @@ impl Progress {
                 bar.set_style(style);
             }
             bar.set_message(message.to_owned());
-        } else if !self.json && self.last_line.elapsed() >= LINE_EVERY {
+        } else if self.events == Events::Shown && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
             let seconds = self.started.elapsed().as_secs();
             let eta = if done > 0.0 && total > done {
@@ -102,6 +112,6 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        !self.json
+        self.events == Events::Shown
     }
 }

@@ -97,7 +97,7 @@ impl Recipe<'_> {
             worker: self.programs.slam.clone(),
             device: self.common.device.clone(),
             run: self.run.to_owned(),
-            json: self.common.json,
+            events: self.common.events(),
             resume: self.resume.clone(),
         }
     }

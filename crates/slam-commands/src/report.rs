@@ -67,7 +67,7 @@ fn compare(runs: &[PathBuf], arguments: &Arguments) -> anyhow::Result<()> {
         worker,
         device: common.device.clone(),
         run: first.clone(),
-        json: common.json,
+        events: common.events(),
         resume: "the same command".into(),
     };
     let step = RunStep { name: "compare".into(), request: Request::Compare(request) };

@@ -17,7 +17,7 @@ use crate::door::hint;
 use crate::exit::Failure;
 use crate::interrupt;
 use crate::programs::Programs;
-use crate::progress::Progress;
+use crate::progress::{Events, Progress};
 
 /// How to carry out stages.
 pub(crate) struct Settings {
@@ -31,8 +31,8 @@ pub(crate) struct Settings {
     pub(crate) jobs: usize,
     /// The share of inputs that may be quarantined.
     pub(crate) max_bad_fraction: f64,
-    /// Events as JSON lines.
-    pub(crate) json: bool,
+    /// How the workers' events are shown.
+    pub(crate) events: Events,
 }
 
 /// What a stage's shards hold in all.
@@ -84,7 +84,7 @@ pub(crate) fn selection(
     settings: &Settings,
 ) -> anyhow::Result<Totals> {
     let needed: usize = selection.needed.iter().map(Vec::len).sum();
-    if needed > 0 && !settings.json {
+    if needed > 0 && settings.events == Events::Shown {
         eprintln!("{needed} more shards are needed as inputs and made first");
     }
     let mut sum = Totals::default();
@@ -117,7 +117,7 @@ fn units(
     }
     let totals = count(plan, settings, chosen, pending.len());
     check_quarantine(&name, plan, settings, &totals)?;
-    if !pending.is_empty() && !settings.json {
+    if !pending.is_empty() && settings.events == Events::Shown {
         let hours = if totals.audio_seconds > 0.0 {
             format!(", {:.2} audio-hours", totals.audio_seconds / 3600.0)
         } else {
@@ -158,13 +158,13 @@ fn execute(
         threads: (cores / jobs).max(1),
         tries: 2,
     };
-    let mut progress = Progress::new(name, pending.len() as u64, settings.json);
+    let mut progress = Progress::new(name, pending.len() as u64, settings.events);
     let (mut done, mut so_far) = (0.0, Totals::default());
     let mut stopped = false;
     // Audio-hours of the shards that are being made.
     let (mut making, started) = (BTreeMap::new(), Instant::now());
     let report = executor.run(&list, pending, interrupt::flag(), &mut |event| {
-        if settings.json {
+        if settings.events == Events::JsonLines {
             progress.event(&event);
         }
         let finished = match event {

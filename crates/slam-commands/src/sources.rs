@@ -146,7 +146,7 @@ fn fetch(
         worker: Programs::worker_alone(&common.device)?.slam,
         device: common.device.clone(),
         run: data.join(".plans"),
-        json: common.json,
+        events: common.events(),
         resume: "the same command".into(),
     };
     let name = format!("fetch {}", manifest.name);

@@ -14,7 +14,7 @@ use slam_recipe::{Event, Request};
 use crate::build::ALLOCATOR;
 use crate::exit::Failure;
 use crate::interrupt;
-use crate::progress::Progress;
+use crate::progress::{Events, Progress};
 
 /// Where steps run.
 pub(crate) struct Runner {
@@ -24,8 +24,8 @@ pub(crate) struct Runner {
     pub(crate) device: String,
     /// The run's folder.
     pub(crate) run: PathBuf,
-    /// Events as JSON lines.
-    pub(crate) json: bool,
+    /// How the workers' events are shown.
+    pub(crate) events: Events,
     /// The command that goes on with the run.
     pub(crate) resume: String,
 }
@@ -62,7 +62,7 @@ impl Runner {
                 worker.env(name, value);
             }
         }
-        let mut progress = Progress::new(name, 100, self.json);
+        let mut progress = Progress::new(name, 100, self.events);
         let mut outcome = None;
         let status = process::run(&mut worker, interrupt::flag(), &mut |event| {
             progress.event(&event);

@@ -155,7 +155,7 @@ fn measure(file: &RunFile, steps: &[RunStep], common: &Common) -> anyhow::Result
         worker: Programs::worker_alone(&common.device)?.slam,
         device: common.device.clone(),
         run: folder.path().to_owned(),
-        json: common.json,
+        events: common.events(),
         resume: "the same command".into(),
     };
     let step = RunStep { name: "plan".into(), request: Request::PlanPretrain(request) };

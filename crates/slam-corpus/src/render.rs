@@ -143,7 +143,7 @@ fn pieces(
             break;
         }
     }
-    Ok(told(pieces.warnings(), origin))
+    Ok(log_warnings(pieces.warnings(), origin))
 }
 
 /// A row's number of samples, if a row may have as many.
@@ -155,7 +155,7 @@ fn row_samples(samples: usize) -> Result<u32, RowError> {
 }
 
 /// Logs a file's warnings; how many they are.
-fn told(warnings: &Warnings, origin: &str) -> u64 {
+fn log_warnings(warnings: &Warnings, origin: &str) -> u64 {
     for warning in warnings {
         tracing::warn!(file = origin, "{warning}");
     }
@@ -198,7 +198,7 @@ fn whole(
     emit: &mut dyn FnMut(Utterance) -> bool,
 ) -> Result<u64, RowError> {
     let audio = slam_audio::decode_bytes(bytes)?;
-    let warned = told(&audio.warnings, origin);
+    let warned = log_warnings(&audio.warnings, origin);
     let source_rate_hz = audio.rate_hz;
     let samples = slam_audio::resample(audio.samples, source_rate_hz)?;
     let samples = part_of(&samples, span)?;

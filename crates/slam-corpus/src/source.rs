@@ -136,7 +136,7 @@ pub struct Items {
 
 impl Items {
     /// Makes the items from a list that is known from the start.
-    pub fn of(items: Vec<Result<Item, Refused>>) -> Self {
+    pub fn new(items: Vec<Result<Item, Refused>>) -> Self {
         Self { total: items.len() as u64, stream: Box::new(items.into_iter()) }
     }
 }
@@ -152,21 +152,64 @@ pub enum SourceError {
         /// Why the read failed.
         source: io::Error,
     },
-    /// The file does not have the expected columns.
-    #[error("{path}: {message}")]
-    Columns {
+    /// A table of text cannot be read.
+    #[error("{path}: {source}; the first line must name the columns")]
+    Csv {
         /// The file.
         path: PathBuf,
-        /// What is missing and what is there.
-        message: String,
+        /// What is wrong with it.
+        source: csv::Error,
     },
-    /// A field of the source has an invalid value.
-    #[error("source '{kind}': {message}")]
-    Field {
+    /// The file does not have a column that the source needs.
+    #[error("{path}: there is no column '{column}'; its columns are {}", found.join(", "))]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column that is missing.
+        column: String,
+        /// The columns that the file has.
+        found: Vec<String>,
+    },
+    /// The file has no column of text to speak.
+    #[error(
+        "{path}: there is neither a column '{column}' nor prompt_text, chosen_text and rejected_text; its columns \
+         are {}",
+        found.join(", ")
+    )]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// The column that the source names.
+        column: String,
+        /// The columns that the file has.
+        found: Vec<String>,
+    },
+    /// The source names no voice.
+    #[error("source '{kind}': voices is empty; name one, e.g. voices = [\"af_heart\"]")]
+    NoVoices {
         /// The kind of source.
         kind: &'static str,
-        /// What is wrong, and what to write instead.
-        message: String,
+    },
+    /// The source names fewer voices than each pair is spoken in, or each pair is spoken in none.
+    #[error(
+        "source '{kind}': voices_per_pair is {per_pair} of {voices} voices; name at least as many, e.g. \
+         voices = [\"en\"]"
+    )]
+    TooFewVoices {
+        /// The kind of source.
+        kind: &'static str,
+        /// The value of `voices_per_pair`.
+        per_pair: usize,
+        /// The number of voices.
+        voices: usize,
+    },
+    /// A share is not between 0 and 100.
+    #[error("source '{kind}': validation_percent is {percent}; write a number from 0 to 100")]
+    Percent {
+        /// The kind of source.
+        kind: &'static str,
+        /// The share, in per cent.
+        percent: f64,
     },
 }
 

@@ -61,7 +61,7 @@ fn score(checkpoint: &Path, shard: &Path, device: &Device, out: &Path) -> Evalua
     let _ = fs::remove_file(out);
     let _ = fs::remove_file(out.with_extension("json"));
     let shards = [shard.to_owned()];
-    Evaluation::of(checkpoint, None, &shards, Some(Convention::Slamkit), device, out).unwrap()
+    Evaluation::score(checkpoint, None, &shards, Some(Convention::Slamkit), device, out).unwrap()
 }
 
 /// Writes words of 0.4 to 1.2 seconds at 19.4 units a second. The negative differs from the positive by a

@@ -124,7 +124,7 @@ fn summarise_suite(suite: &str, scores: &[&Score], convention: Convention) -> Su
 
 fn accuracy(scores: &[&Score], convention: Convention, weighting: Weighting) -> Accuracy {
     let values: Vec<f64> = scores.iter().map(|s| convention.pair(s)).collect();
-    let clusters = Clusters::of(scores.iter().copied().zip(values.iter().copied()), weighting);
+    let clusters = Clusters::new(scores.iter().copied().zip(values.iter().copied()), weighting);
     let interval = clusters.interval();
     Accuracy {
         pairs: scores.len(),

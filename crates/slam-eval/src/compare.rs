@@ -55,7 +55,7 @@ pub fn compare(
         b.iter().filter_map(|(key, (row, b))| Some((&second[*row], a.get(key)?.1, *b))).collect();
     let weighting = convention::weighting(convention, suite);
     let mean = |value: &dyn Fn(f64, f64) -> f64| {
-        Clusters::of(both.iter().map(|(s, a, b)| (*s, value(*a, *b))), weighting)
+        Clusters::new(both.iter().map(|(s, a, b)| (*s, value(*a, *b))), weighting)
     };
     let differences = mean(&|a, b| b - a);
     let interval = differences.interval();

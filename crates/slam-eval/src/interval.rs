@@ -38,7 +38,7 @@ pub(crate) struct Interval {
 
 impl Clusters {
     /// Makes clusters from scores and their values.
-    pub(crate) fn of<'a>(
+    pub(crate) fn new<'a>(
         values: impl IntoIterator<Item = (&'a Score, f64)>,
         weighting: Weighting,
     ) -> Self {

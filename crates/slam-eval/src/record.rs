@@ -66,7 +66,7 @@ pub struct ScoredShard {
 }
 
 impl ScoredShard {
-    fn of(path: &Path) -> Result<Self, RecordError> {
+    fn read(path: &Path) -> Result<Self, RecordError> {
         let blake3 = Key::of_file(path)
             .map_err(|source| RecordError::Read { path: path.to_owned(), source })?;
         let receipt = Receipt::read(path).ok().flatten();
@@ -136,7 +136,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// Fails if the checkpoint or a shard cannot be read or used, or if a file cannot be written.
-    pub fn of(
+    pub fn score(
         checkpoint: &Path,
         tokeniser: Option<&TokeniserInfo>,
         shards: &[PathBuf],
@@ -144,7 +144,7 @@ impl Evaluation {
         device: &Device,
         out: &Path,
     ) -> Result<Self, RecordError> {
-        let scored = shards.iter().map(|p| ScoredShard::of(p)).collect::<Result<Vec<_>, _>>()?;
+        let scored = shards.iter().map(|p| ScoredShard::read(p)).collect::<Result<Vec<_>, _>>()?;
         let key = key(checkpoint, &scored)?;
         if let Ok(record) = Self::read(out)
             && record.key == key

@@ -31,6 +31,20 @@ const SETS: [(&str, Task, &str); 4] = [
     ("sblimp-test", Task::Syntactic, "test"),
 ];
 
+/// What is wrong with a line of a submission.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// The line does not have two fields.
+    #[error("'{0}' is not two fields")]
+    Fields(String),
+    /// The second field is no score.
+    #[error("'{0}' is no finite number")]
+    Score(String),
+    /// The file has a score on a line before.
+    #[error("{0} has a score already")]
+    Twice(String),
+}
+
 /// The reasons why a submission cannot be written or scored.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmissionError {
@@ -43,14 +57,14 @@ pub enum SubmissionError {
         source: io::Error,
     },
     /// A line is not a score.
-    #[error("{path} line {line}: {message}; expected '<file> <score>', set apart by a blank")]
+    #[error("{path} line {line}: {fault}; expected '<file> <score>', set apart by a blank")]
     Line {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
-        message: String,
+        fault: LineFault,
     },
     /// None of the scores belongs to a file of ZeroSpeech.
     #[error(
@@ -174,19 +188,18 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, f64>, SubmissionError> {
         .map_err(|source| SubmissionError::Read { path: path.to_owned(), source })?;
     let mut scores = BTreeMap::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-        let broken =
-            |message| SubmissionError::Line { path: path.to_owned(), line: i + 1, message };
+        let broken = |fault| SubmissionError::Line { path: path.to_owned(), line: i + 1, fault };
         let mut fields = line.split_whitespace();
         let (Some(name), Some(score), None) = (fields.next(), fields.next(), fields.next()) else {
-            return Err(broken(format!("'{}' is not two fields", line.trim())));
+            return Err(broken(LineFault::Fields(line.trim().to_owned())));
         };
         let score: f64 = match score.parse() {
             Ok(score) if f64::is_finite(score) => score,
-            _ => return Err(broken(format!("'{score}' is no finite number"))),
+            _ => return Err(broken(LineFault::Score(score.to_owned()))),
         };
         let stem = name.strip_suffix(".wav").unwrap_or(name);
         if scores.insert(stem.to_owned(), score).is_some() {
-            return Err(broken(format!("{stem} has a score already")));
+            return Err(broken(LineFault::Twice(stem.to_owned())));
         }
     }
     Ok(scores)

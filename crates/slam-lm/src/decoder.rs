@@ -3,6 +3,7 @@
 use crate::batch::TokenBatch;
 use crate::config::{DecoderConfig, Family};
 use crate::layers::{Block, LayerCache, Linear, Norm, Source, Visible};
+use crate::names::{Names, names};
 use crate::random::Random;
 use crate::rope::RopeTable;
 use crate::{ConfigError, InputError, LmError};
@@ -26,41 +27,6 @@ pub struct Decoder {
     project_out: Option<Linear>,
     head: Option<Tensor<2>>,
     rope: Option<RopeTable>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Names {
-    pub(crate) embedding: &'static str,
-    pub(crate) head: &'static str,
-    positions: &'static str,
-    prefix: &'static str,
-    final_norm: &'static str,
-}
-
-pub(crate) fn names(family: Family) -> Names {
-    match family {
-        Family::Qwen2 | Family::Llama => Names {
-            embedding: "model.embed_tokens.weight",
-            head: "lm_head.weight",
-            positions: "",
-            prefix: "model",
-            final_norm: "model.norm",
-        },
-        Family::Opt => Names {
-            embedding: "model.decoder.embed_tokens.weight",
-            head: "lm_head.weight",
-            positions: "model.decoder.embed_positions.weight",
-            prefix: "model.decoder",
-            final_norm: "model.decoder.final_layer_norm",
-        },
-        Family::GptNeox => Names {
-            embedding: "gpt_neox.embed_in.weight",
-            head: "embed_out.weight",
-            positions: "",
-            prefix: "gpt_neox",
-            final_norm: "gpt_neox.final_layer_norm",
-        },
-    }
 }
 
 /// Keys and values of the tokens read so far, for [`Decoder::extend`].

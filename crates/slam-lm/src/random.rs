@@ -1,8 +1,8 @@
 //! Random parameters, each a function of the seed and its name.
 
 use crate::config::{DecoderConfig, Family};
-use crate::decoder::names;
 use crate::layers::Source;
+use crate::names::names;
 use crate::{LmError, Rng};
 use burn::tensor::{Device, Tensor, TensorData};
 

@@ -1,7 +1,15 @@
 //! The unit tokenizer in the form of Hugging Face's `tokenizers`: words `<Un0>`, `<Un1>`, ….
 
-use crate::{BOS, FIRST_UNIT, PAD};
 use serde_json::{Map, Value, json};
+
+/// Id of the padding token `<PAD>`.
+pub const PAD: u32 = 0;
+
+/// Id of `<S>`, which begins and ends every sequence.
+pub const BOS: u32 = 1;
+
+/// Id of unit 0; unit `u` is token `u + 2`.
+pub const FIRST_UNIT: u32 = 2;
 
 /// Token ids of a unit sequence, without `<S>`.
 pub fn unit_tokens(units: &[u16]) -> Vec<u32> {

@@ -78,12 +78,12 @@ impl Selection {
         if let Some(&index) = choice.shards.unwrap_or_default().iter().find(|i| **i > last) {
             return Err(SelectError::NoSuchShard { index, last });
         }
-        let needed = needed(plan, &chosen, choice.force, root);
+        let needed = needed(plan, &chosen, &choice, root);
         Ok(Self { chosen, needed })
     }
 }
 
-fn needed(plan: &Plan, chosen: &[Vec<usize>], force: bool, root: &Path) -> Vec<Vec<usize>> {
+fn needed(plan: &Plan, chosen: &[Vec<usize>], choice: &Choice<'_>, root: &Path) -> Vec<Vec<usize>> {
     let mut makers: BTreeMap<&Key, (usize, usize)> = BTreeMap::new();
     for (s, stage) in plan.stages.iter().enumerate() {
         makers.extend(stage.units.iter().enumerate().map(|(i, u)| (&u.key, (s, i))));
@@ -95,7 +95,7 @@ fn needed(plan: &Plan, chosen: &[Vec<usize>], force: bool, root: &Path) -> Vec<V
         .enumerate()
         .flat_map(|(s, units)| units.iter().map(move |i| (s, *i)))
         .collect();
-    let mut open: Vec<_> = asked.iter().copied().filter(|p| force || !done(*p)).collect();
+    let mut open: Vec<_> = asked.iter().copied().filter(|p| choice.force || !done(*p)).collect();
     let mut found = BTreeSet::new();
     while let Some(place) = open.pop() {
         for input in &unit(place).inputs {

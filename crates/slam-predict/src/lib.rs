@@ -2,11 +2,13 @@
 //!
 //! This is arithmetic on a pipeline file: nothing is built, loaded or measured.
 
+mod error;
 mod gpu;
 mod shape;
 
 use std::time::Duration;
 
+pub use error::PredictError;
 pub use gpu::{ASSUMED_SHARE, GPUS, Gpu};
 pub use shape::ModelShape;
 
@@ -18,22 +20,6 @@ const GIB: f64 = (1u64 << 30) as f64;
 /// The share of a GPU's memory that a run can have; the rest is the driver's, the kernels' and lost
 /// between blocks.
 const USABLE: f64 = 0.92;
-
-/// A prediction that can't be made.
-#[derive(Debug, thiserror::Error, PartialEq)]
-pub enum PredictError {
-    /// A size is missing from the model's configuration.
-    #[error(
-        "the model's configuration has no usable `{0}`; name it in [model], or make the checkpoint"
-    )]
-    Size(&'static str),
-    /// The family is none of those that are known.
-    #[error("model_type `{0}` is not known; use qwen2, llama, opt or gpt_neox")]
-    Family(String),
-    /// A number that is no speed, share or duration.
-    #[error("{0} must be positive")]
-    NotPositive(&'static str),
-}
 
 /// Loss by the scaling law of speech language models (Cuervo & Marxer 2024):
 /// `1.73 + 13.9 / N^0.25 + 39.8 / D^0.24`, nats a token, fitted on another tokeniser and other data: for

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::PredictError;
+use crate::error::PredictError;
 
 /// What of a decoder decides its cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

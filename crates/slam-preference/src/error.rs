@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use slam_dataset::shard::ShardError;
 
+use crate::sampler::SamplerError;
 use crate::scorer::ScorerError;
 use crate::source::CutError;
 
@@ -45,7 +46,7 @@ pub enum PairError {
     },
     /// The model that continues prompts failed.
     #[error("failed to sample continuations: {0}")]
-    Sampler(String),
+    Sampler(#[source] SamplerError),
     /// The scorer that ranks continuations failed.
     #[error(transparent)]
     Scorer(#[from] ScorerError),

@@ -6,6 +6,7 @@
 
 pub mod auto_bleu;
 mod error;
+mod sampler;
 pub mod scorer;
 mod shard;
 pub mod source;
@@ -13,5 +14,6 @@ mod stage;
 pub mod words;
 
 pub use error::PairError;
-pub use source::{CutError, Sampler};
-pub use stage::{OpenSampler, pair};
+pub use sampler::{OpenSampler, Sampler, SamplerError};
+pub use source::CutError;
+pub use stage::pair;

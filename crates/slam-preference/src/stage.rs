@@ -2,19 +2,14 @@
 
 use std::path::Path;
 
-use slam_dataset::schema::TokeniserInfo;
 use slam_dataset::{Context, Outcome};
 use slam_recipe::WorkUnit;
 use slam_recipe::params::PairParams;
-use slam_recipe::source::{Sampling, Source};
+use slam_recipe::source::Source;
 
 use crate::error::PairError;
-use crate::source::{self, Sampler};
-
-/// Opens the model in a checkpoint's folder for [`Source::Sampled`]. The stage does not know models: the
-/// worker hands it one.
-pub type OpenSampler<'a> =
-    dyn Fn(&Path, &TokeniserInfo, &Sampling) -> Result<Box<dyn Sampler>, String> + 'a;
+use crate::sampler::OpenSampler;
+use crate::source;
 
 /// Makes one shard of pairs. Input that cannot form a pair goes to quarantine. A repetitive pair is left
 /// out and counted as `filtered`.

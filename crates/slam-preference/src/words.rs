@@ -120,11 +120,11 @@ fn part_leading_apostrophes(text: &str) -> String {
     let mut before = None;
     for (i, c) in text.char_indices() {
         out.push(c);
-        let after = &text[i + c.len_utf8()..];
+        let following = &text[i + c.len_utf8()..];
         if c == '\''
             && !before.is_some_and(is_unicode_word)
-            && after.chars().next().is_some_and(is_unicode_word)
-            && !is_clitic(after)
+            && following.chars().next().is_some_and(is_unicode_word)
+            && !is_clitic(following)
         {
             out.push(' ');
         }
@@ -133,9 +133,9 @@ fn part_leading_apostrophes(text: &str) -> String {
     out
 }
 
-fn is_clitic(after: &str) -> bool {
+fn is_clitic(text: &str) -> bool {
     ["re", "ve", "ll", "m", "t", "s", "d", "n"].iter().any(|clitic| {
-        strip_prefix_of_any_case(after, clitic)
+        strip_prefix_of_any_case(text, clitic)
             .is_some_and(|rest| !rest.chars().next().is_some_and(is_unicode_word))
     })
 }

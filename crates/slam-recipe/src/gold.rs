@@ -136,7 +136,7 @@ pub fn read(path: &Path) -> Result<Gold, GoldError> {
                     }
                 }
                 Err(error) => {
-                    refuse(error);
+                    refuse(error.to_string());
                     continue;
                 }
             },
@@ -151,8 +151,13 @@ pub fn read(path: &Path) -> Result<Gold, GoldError> {
     Ok(gold)
 }
 
+/// A word's frequency that is no count.
+#[derive(Debug, thiserror::Error)]
+#[error("'frequency' is '{0}', expected a count")]
+struct NoCount(String);
+
 /// A count, perhaps written as pandas writes a column with gaps (`12.0`); `oov` is 0.
-fn frequency_of(text: &str) -> Result<Option<u32>, String> {
+fn frequency_of(text: &str) -> Result<Option<u32>, NoCount> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -161,7 +166,7 @@ fn frequency_of(text: &str) -> Result<Option<u32>, String> {
     }
     match text.parse::<f64>() {
         Ok(n) if n >= 0.0 && n.fract() == 0.0 && n <= f64::from(u32::MAX) => Ok(Some(n as u32)),
-        _ => Err(format!("'frequency' is '{text}', expected a count")),
+        _ => Err(NoCount(text.to_owned())),
     }
 }
 

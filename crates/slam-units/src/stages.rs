@@ -15,7 +15,8 @@ use slam_recipe::work::{Input, Quarantined};
 use slam_recipe::{Stage, WorkUnit, with_causes};
 
 use crate::features::{self, FeatureError, of_all};
-use crate::kmeans::{KMeans, KMeansError, Thinned};
+use crate::kmeans::fit::Thinned;
+use crate::kmeans::{KMeans, KMeansError};
 use crate::prefetch;
 use crate::tokeniser::{Checkpoint, Tokeniser, TokeniserError};
 

@@ -77,7 +77,8 @@ fn training(run: &Path, stage: &str, file: Option<&RunFile>) -> Vec<String> {
     let line = |stage: &str| {
         let bytes = fs::read(run.join(stage).join("summary.json")).ok()?;
         let Summary { spent, .. } = serde_json::from_slice(&bytes).ok()?;
-        let budget = budget(stage).map_or(String::new(), |b| format!(" of a budget of {}", text(b)));
+        let budget =
+            budget(stage).map_or(String::new(), |b| format!(" of a budget of {}", text(b)));
         let (steps, tokens, seconds) = (spent.steps, spent.tokens, spent.seconds);
         Some(format!("{stage}: {steps} steps, {tokens} tokens, {seconds:.0} s{budget}"))
     };

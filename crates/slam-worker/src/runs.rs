@@ -189,7 +189,7 @@ fn message(r: &Report) -> String {
 pub(crate) fn evaluate(request: &EvaluateRequest, device: &str) -> anyhow::Result<Outcome> {
     let device = device.parse::<DeviceSpec>()?.open()?;
     let tokeniser = slam_train::tokeniser_of_model(&request.checkpoint)?;
-    let evaluation = Evaluation::of(
+    let evaluation = Evaluation::score(
         &request.checkpoint,
         tokeniser.as_ref(),
         &request.shards,

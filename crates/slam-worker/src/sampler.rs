@@ -8,8 +8,8 @@ use slam_dataset::schema::TokeniserInfo;
 use slam_lm::generate::{GenerateOptions, generate};
 use slam_lm::tokenizer::{token_units, unit_tokens};
 use slam_lm::{BOS, Decoder};
-use slam_nn::device::DeviceSpec;
-use slam_preference::Sampler;
+use slam_nn::device::{DeviceError, DeviceSpec};
+use slam_preference::{Sampler, SamplerError};
 use slam_recipe::source::Sampling;
 
 struct Model {
@@ -23,21 +23,20 @@ pub(crate) fn open(
     info: &TokeniserInfo,
     sampling: &Sampling,
     device: &str,
-) -> Result<Box<dyn Sampler>, String> {
-    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", checkpoint.display());
-    let spec: DeviceSpec = device.parse().map_err(|e| named(&e))?;
-    let device = spec.open().map_err(|e| named(&e))?;
-    let trained_on = slam_train::tokeniser_of_model(checkpoint).map_err(|e| named(&e))?;
+) -> Result<Box<dyn Sampler>, SamplerError> {
+    let no_model = |source| SamplerError::Model { checkpoint: checkpoint.to_owned(), source };
+    let spec: DeviceSpec = device.parse().map_err(|e: DeviceError| no_model(e.into()))?;
+    let device = spec.open().map_err(|e| no_model(e.into()))?;
+    let trained_on = slam_train::tokeniser_of_model(checkpoint).map_err(|e| no_model(e.into()))?;
     if let Some(model) = trained_on.filter(|model| model.identity != info.identity) {
-        return Err(named(&format!(
-            "the model was trained on units of {} ({}), the prompts are units of {} ({})",
-            model.name,
-            model.identity.short(),
-            info.name,
-            info.identity.short()
-        )));
+        let name = |t: &TokeniserInfo| format!("{} ({})", t.name, t.identity.short());
+        return Err(SamplerError::Tokeniser {
+            checkpoint: checkpoint.to_owned(),
+            model: name(&model),
+            prompts: name(info),
+        });
     }
-    let decoder = Decoder::load(checkpoint, &device).map_err(|e| named(&e))?;
+    let decoder = Decoder::load(checkpoint, &device).map_err(|e| no_model(e.into()))?;
     let &Sampling { max_units, temperature, top_k, top_p, repetition_penalty } = sampling;
     let options = GenerateOptions {
         max_new_tokens: max_units,
@@ -53,15 +52,20 @@ pub(crate) fn open(
 
 impl Sampler for Model {
     /// All continuations of a prompt are drawn at once; each draws from a stream of its own.
-    fn sample(&mut self, prompt: &[u16], count: usize, seed: u64) -> Result<Vec<Vec<u16>>, String> {
+    fn sample(
+        &mut self,
+        prompt: &[u16],
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Vec<u16>>, SamplerError> {
         let mut tokens = vec![BOS];
         tokens.extend(unit_tokens(prompt));
-        self.decoder.check_tokens(&tokens).map_err(|e| e.to_string())?;
+        self.decoder.check_tokens(&tokens).map_err(|e| SamplerError::Prompt(e.into()))?;
         let options = GenerateOptions { seed, ..self.options.clone() };
         let new = generate(&self.decoder, &vec![&tokens[..]; count], &options, &mut |_, _| {
             ControlFlow::Continue(())
         })
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| SamplerError::Prompt(e.into()))?;
         Ok(new.iter().map(|tokens| token_units(tokens)).collect())
     }
 }

@@ -14,6 +14,7 @@ use slam_recipe::event::Outcome;
 use crate::build;
 use crate::door::Door;
 use crate::programs::Programs;
+use crate::progress::Events;
 use crate::steps::Runner;
 use cuda::{Finding, Machine};
 
@@ -43,7 +44,7 @@ fn check(device: &str) -> anyhow::Result<()> {
         worker: Programs::worker_alone(device)?.slam,
         device: device.to_owned(),
         run: folder.path().to_owned(),
-        json: false,
+        events: Events::Shown,
         resume: "the same command".into(),
     };
     let step = RunStep { name: format!("check {device}"), request: Request::CheckDevice };

@@ -135,11 +135,6 @@ fn score_run(file: &RunFile, run: &Path, arguments: &Arguments) -> anyhow::Resul
     scores::print_made(&[scores], &file.pipeline, &arguments.scores, common)
 }
 
-/// The convention of a pipeline; none where each suite has its own.
-fn convention_of(pipeline: &Pipeline) -> Option<Convention> {
-    pipeline.evaluate.as_ref()?.params.convention
-}
-
 fn score_checkpoint(checkpoint: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let common = &arguments.common;
     let mut pipeline = shipped::pipeline(&arguments.pipeline, Variant::Full, &common.overrides)?;
@@ -164,14 +159,14 @@ fn score_checkpoint(checkpoint: &Path, arguments: &Arguments) -> anyhow::Result<
     let request = EvaluateRequest {
         checkpoint: checkpoint.to_owned(),
         shards: outputs.iter().map(|o| root.folder.join(o)).collect(),
-        convention: convention_of(&pipeline),
+        convention: scores::convention_of(&pipeline),
         out: out.clone(),
     };
     let runner = Runner {
         worker,
         device: common.device.clone(),
         run: parent.to_owned(),
-        json: common.json,
+        events: common.events(),
         resume: "the same command".into(),
     };
     runner.run(&RunStep { name: "evaluate".into(), request: Request::Evaluate(request) })?;

@@ -87,7 +87,7 @@ pub(super) fn print_made(
     options: &Options,
     common: &Common,
 ) -> anyhow::Result<()> {
-    let convention = super::convention_of(pipeline);
+    let convention = convention_of(pipeline);
     carry_out(shards(scores, convention, options, meta(pipeline)), common)
 }
 
@@ -135,11 +135,16 @@ fn carry_out(request: ScoresRequest, common: &Common) -> anyhow::Result<()> {
         worker: Programs::worker_alone("cpu")?.slam,
         device: "cpu".into(),
         run: folder.path().to_owned(),
-        json: common.json,
+        events: common.events(),
         resume: "the same command".into(),
     };
     let step = RunStep { name: "scores".into(), request: Request::Scores(request) };
     let Outcome::Table(table) = runner.run(&step)? else { bail!("the worker made no table") };
     println!("{table}");
     Ok(())
+}
+
+/// The convention of a pipeline; none where each suite has its own.
+pub(super) fn convention_of(pipeline: &Pipeline) -> Option<Convention> {
+    pipeline.evaluate.as_ref()?.params.convention
 }

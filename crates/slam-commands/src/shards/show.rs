@@ -9,6 +9,7 @@ use slam_recipe::event::Shape;
 use slam_recipe::request::ShowRequest;
 use slam_recipe::{Event, Receipt, Request, ShardName, Stage};
 
+use super::files;
 use crate::door::hint;
 use crate::exit::Failure;
 use crate::programs::Programs;
@@ -82,9 +83,9 @@ fn shard(arguments: &Arguments, root: &Root) -> anyhow::Result<PathBuf> {
             return Ok(path);
         }
     }
-    let folder = super::folder(&root.folder, Some(&arguments.target))?;
+    let folder = files::folder(&root.folder, Some(&arguments.target))?;
     let of_stage = arguments.stage.folder();
-    let found = super::find(&folder)?.into_iter().find(|path| {
+    let found = files::find(&folder)?.into_iter().find(|path| {
         let below = path.strip_prefix(&folder).unwrap_or(path);
         let stage = below.iter().next().unwrap_or_default().to_string_lossy();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().parse::<ShardName>();
@@ -111,9 +112,9 @@ fn pull(root: &Root, worker: &Path, path: &Path) -> anyhow::Result<()> {
 }
 
 fn quarantine(arguments: &Arguments, worker: &Path, root: &Root) -> anyhow::Result<()> {
-    let folder = super::folder(&root.folder, Some(&arguments.target))?;
+    let folder = files::folder(&root.folder, Some(&arguments.target))?;
     let mut rows = Vec::new();
-    for shard in super::find(&folder)? {
+    for shard in files::find(&folder)? {
         let Ok(Some(receipt)) = Receipt::read(&shard) else { continue };
         if receipt.quarantined > 0 {
             let table = Receipt::quarantine_path_of(&shard);

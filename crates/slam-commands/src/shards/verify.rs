@@ -1,17 +1,19 @@
 //! `shards verify`: the bytes of every shard against its receipt.
 
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use anyhow::bail;
 use slam_recipe::{Key, Receipt, WorkUnit};
 
+use super::files;
 use crate::door::hint;
 use crate::root::Root;
 
 /// Re-hashes every shard below the root, or of a dataset, and names those that are not what they should be. Of an
 /// object store the worker reads what the store holds, not what the mirror has of it.
 pub(super) fn run(root: &Root, worker: Option<&Path>, dataset: Option<&str>) -> anyhow::Result<()> {
-    let shards = super::find(&super::folder(&root.folder, dataset)?)?;
+    let shards = files::find(&files::folder(&root.folder, dataset)?)?;
     let stored = match worker {
         Some(worker) => {
             let below = |s: &PathBuf| s.strip_prefix(&root.folder).unwrap_or(s).to_owned();
@@ -40,40 +42,59 @@ pub(super) fn run(root: &Root, worker: Option<&Path>, dataset: Option<&str>) -> 
     Ok(())
 }
 
-const OTHER_BYTES: &str = "its bytes are not those of its receipt";
-const NO_FILE: &str = "its receipt is there, the file is not";
+/// What is wrong with a shard.
+#[derive(Debug)]
+enum Problem {
+    NoReceipt,
+    Receipt(io::Error),
+    NoFile,
+    Unreadable(io::Error),
+    OtherBytes,
+    NoQuarantine { inputs: u64 },
+}
 
-fn receipt(shard: &Path) -> Result<Receipt, String> {
-    match Receipt::read(shard) {
-        Ok(Some(receipt)) => Ok(receipt),
-        Ok(None) => Err("it has no receipt".to_owned()),
-        Err(e) => Err(format!("its receipt is unreadable: {e}")),
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoReceipt => write!(f, "it has no receipt"),
+            Self::Receipt(e) => write!(f, "its receipt is unreadable: {e}"),
+            Self::NoFile => write!(f, "its receipt is there, the file is not"),
+            Self::Unreadable(e) => write!(f, "{e}"),
+            Self::OtherBytes => write!(f, "its bytes are not those of its receipt"),
+            Self::NoQuarantine { inputs } => {
+                write!(f, "the table of its {inputs} quarantined inputs is missing")
+            }
+        }
     }
 }
 
-fn problem(shard: &Path) -> Option<String> {
+fn receipt(shard: &Path) -> Result<Receipt, Problem> {
+    Receipt::read(shard).map_err(Problem::Receipt)?.ok_or(Problem::NoReceipt)
+}
+
+fn problem(shard: &Path) -> Option<Problem> {
     let receipt = match receipt(shard) {
         Ok(receipt) => receipt,
         Err(problem) => return Some(problem),
     };
     if !shard.is_file() {
-        return Some(NO_FILE.to_owned());
+        return Some(Problem::NoFile);
     }
     match receipt.verify(shard) {
-        Err(e) => Some(e.to_string()),
-        Ok(false) => Some(OTHER_BYTES.to_owned()),
+        Err(e) => Some(Problem::Unreadable(e)),
+        Ok(false) => Some(Problem::OtherBytes),
         Ok(true) if receipt.quarantined > 0 && !Receipt::quarantine_path_of(shard).is_file() => {
-            Some(format!("the table of its {} quarantined inputs is missing", receipt.quarantined))
+            Some(Problem::NoQuarantine { inputs: receipt.quarantined })
         }
         Ok(true) => None,
     }
 }
 
-fn problem_in_store(shard: &Path, hash: Option<&Key>) -> Option<String> {
+fn problem_in_store(shard: &Path, hash: Option<&Key>) -> Option<Problem> {
     match (receipt(shard), hash) {
         (Err(problem), _) => Some(problem),
-        (Ok(_), None) => Some(NO_FILE.to_owned()),
-        (Ok(receipt), Some(hash)) => (receipt.blake3 != *hash).then(|| OTHER_BYTES.to_owned()),
+        (Ok(_), None) => Some(Problem::NoFile),
+        (Ok(receipt), Some(hash)) => (receipt.blake3 != *hash).then_some(Problem::OtherBytes),
     }
 }
 

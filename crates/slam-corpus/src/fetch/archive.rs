@@ -8,7 +8,9 @@ use flate2::read::MultiGzDecoder;
 use slam_recipe::request::{Archive, FetchFile};
 use tar::EntryType;
 
-use super::{FetchError, OWN_FOLDER, Watch, disk, safe};
+use super::error::{FetchError, disk};
+use super::place::{OWN_FOLDER, safe};
+use super::watch::Watch;
 
 /// Unpacks into `folder` the files and folders of an archive that `file` selects.
 pub(super) fn unpack(

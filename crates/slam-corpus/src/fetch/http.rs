@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{FetchError, Watch, disk};
+use super::error::{FetchError, disk};
+use super::watch::Watch;
 
 /// The waits between tries that brought no new bytes.
 const WAITS: [Duration; 4] = [

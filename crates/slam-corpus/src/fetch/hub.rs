@@ -10,7 +10,9 @@ use serde::Deserialize;
 use super::http::{Asked, Client};
 use slam_recipe::request::HubRepository;
 
-use super::{FetchError, Fetched, Watch, disk, safe};
+use super::error::{FetchError, disk};
+use super::place::safe;
+use super::watch::{Fetched, Watch};
 
 /// The address of the hub, and the settings for talking to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

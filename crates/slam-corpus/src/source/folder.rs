@@ -7,7 +7,7 @@ use super::{Item, Items, Sound, Source, SourceError, UnitFile, UnitFiles};
 impl Source for Folder {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
         let items = unit.files.into_iter().map(|file| Ok(item(file, &self.split)));
-        Ok(Items::of(items.collect()))
+        Ok(Items::new(items.collect()))
     }
 }
 

@@ -22,11 +22,10 @@ struct Description {
 impl Source for LibriLight {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
         if !(0.0..=100.0).contains(&self.validation_percent) {
-            let message = format!(
-                "validation_percent is {}; write a number from 0 to 100",
-                self.validation_percent
-            );
-            return Err(SourceError::Field { kind: "libri-light", message });
+            return Err(SourceError::Percent {
+                kind: "libri-light",
+                percent: self.validation_percent,
+            });
         }
         let (lists, audio): (Vec<_>, Vec<_>) = unit
             .files

@@ -24,7 +24,7 @@ impl Source for LibriSpeech {
             }
         }
         let items = audio.into_iter().map(|file| item(file, &mut texts));
-        Ok(Items::of(items.collect()))
+        Ok(Items::new(items.collect()))
     }
 }
 

@@ -8,7 +8,7 @@ use slam_recipe::source::AudioParquet;
 
 use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFiles};
 
-pub(super) use columns::{Audio, Batch};
+pub(super) use columns::{Audio, Batch, ColumnError};
 pub(super) use rows::{Table, read};
 
 /// The columns to read from one file.

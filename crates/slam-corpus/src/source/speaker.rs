@@ -1,5 +1,6 @@
 //! Speech engines: the project's own program, any command, or a server with OpenAI's speech API.
 
+mod error;
 mod openai;
 
 use std::env;
@@ -10,55 +11,12 @@ use std::sync::{Mutex, PoisonError};
 
 use slam_recipe::source::Engine;
 
-/// The environment variable that names the program `slam-speak`.
-pub const TTS_COMMAND: &str = "SLAM_SPEAK";
+pub use error::{SpeechError, TTS_COMMAND};
+
+use error::MAX_WAV_BYTES;
+
 /// This length announces a message instead of a WAV file.
 const FAILED: u32 = u32::MAX;
-/// The longest WAV file of an utterance, in bytes (about 25 minutes).
-const MAX_WAV_BYTES: u32 = 64 << 20;
-
-/// A speech program or server that does not speak.
-#[derive(Debug, thiserror::Error)]
-pub enum SpeechError {
-    /// The program cannot be started.
-    #[error(
-        "failed to start the speech program '{program}': {source}; set {TTS_COMMAND} to the program slam-speak, \
-         or name another with --tts-command"
-    )]
-    Start {
-        /// The program.
-        program: String,
-        /// Why it cannot be started.
-        source: io::Error,
-    },
-    /// The program ended, or broke the protocol.
-    #[error("the speech program '{program}' failed: {message}")]
-    Failed {
-        /// The program.
-        program: String,
-        /// What happened.
-        message: String,
-    },
-    /// The server does not answer, or refuses all requests.
-    #[error("the speech server {url}: {message}")]
-    Server {
-        /// The address that was asked.
-        url: String,
-        /// What happened, and what to do.
-        message: String,
-    },
-    /// The engine cannot speak this text.
-    #[error("the text cannot be spoken: {0}")]
-    Text(String),
-}
-
-impl SpeechError {
-    /// Returns whether every other text would fail too.
-    pub fn concerns_all(&self) -> bool {
-        !matches!(self, Self::Text(_))
-    }
-}
-
 /// A running engine. The project's own program is started when it is first used, and kept for all lines of
 /// a shard.
 pub struct Speaker {
@@ -94,7 +52,8 @@ impl Speaker {
                 let request =
                     serde_json::json!({"text": text, "voice": voice, "rate_wpm": self.rate_wpm});
                 let result = ask(&mut process, &program, &request.to_string());
-                if matches!(result, Err(SpeechError::Failed { .. })) {
+                if matches!(result, Err(SpeechError::BrokeOff { .. } | SpeechError::TooLong { .. }))
+                {
                     // After a broken conversation, the next line starts a new process.
                     *process = None;
                 }
@@ -113,10 +72,7 @@ fn ask(
         Some(process) => process,
         none => none.insert(Process::start(program)?),
     };
-    let broken = |e: io::Error| SpeechError::Failed {
-        program: program.to_owned(),
-        message: format!("it broke off ({e})"),
-    };
+    let broken = |source| SpeechError::BrokeOff { program: program.to_owned(), source };
     writeln!(process.stdin, "{request}").and_then(|()| process.stdin.flush()).map_err(broken)?;
     let length = process.number().map_err(broken)?;
     if length == FAILED {
@@ -125,10 +81,7 @@ fn ask(
         return Err(SpeechError::Text(String::from_utf8_lossy(&message).into_owned()));
     }
     if length > MAX_WAV_BYTES {
-        return Err(SpeechError::Failed {
-            program: program.to_owned(),
-            message: format!("it announces {length} bytes for one utterance"),
-        });
+        return Err(SpeechError::TooLong { program: program.to_owned(), bytes: length });
     }
     process.bytes(length).map_err(broken)
 }

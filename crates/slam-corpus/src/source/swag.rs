@@ -46,6 +46,23 @@ impl Source for HellaSwag {
     }
 }
 
+/// A row that is no situation.
+#[derive(Debug, thiserror::Error)]
+enum RowError {
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
+    #[error(transparent)]
+    Json(serde_json::Error),
+    #[error("label is '{0}', expected the number of the right ending; test sets have none")]
+    Label(String),
+    #[error("there is no prompt")]
+    NoPrompt,
+    #[error("ending {right} of {endings}")]
+    Ending { right: usize, endings: usize },
+    #[error("an ending is empty")]
+    EmptyEnding,
+}
+
 /// A row, or the reason why it gives none.
 type Rows = Vec<Result<Situation, Refused>>;
 
@@ -61,12 +78,11 @@ impl Situations<'_> {
     ) -> Result<Items, SourceError> {
         if self.0.voices.is_empty() || !(1..=self.0.voices.len()).contains(&self.0.voices_per_pair)
         {
-            let message = format!(
-                "voices_per_pair is {} of {} voices; name at least as many, e.g. voices = [\"en\"]",
-                self.0.voices_per_pair,
-                self.0.voices.len()
-            );
-            return Err(SourceError::Field { kind, message });
+            return Err(SourceError::TooFewVoices {
+                kind,
+                per_pair: self.0.voices_per_pair,
+                voices: self.0.voices.len(),
+            });
         }
         let mut items = Vec::new();
         for file in &unit.files {
@@ -82,7 +98,7 @@ impl Situations<'_> {
                 }
             }
         }
-        Ok(Items::of(items))
+        Ok(Items::new(items))
     }
 
     /// Returns the three utterances of a row, in each of its voices.
@@ -129,28 +145,27 @@ const SWAG_COLUMNS: [&str; 8] =
 
 /// Returns the rows of SWAG's CSV whose `gold-source` is wanted.
 fn read_swag(file: &UnitFile, gold_sources: &[String]) -> Result<Rows, SourceError> {
-    let columns = |message: String| SourceError::Columns { path: file.path.clone(), message };
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_path(&file.path)
-        .map_err(|e| columns(e.to_string()))?;
-    let header = reader.headers().map_err(|e| columns(e.to_string()))?.clone();
+    let no_table = |source| SourceError::Csv { path: file.path.clone(), source };
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).from_path(&file.path).map_err(no_table)?;
+    let header = reader.headers().map_err(no_table)?.clone();
     let mut at = [0; 8];
     for (at, name) in at.iter_mut().zip(SWAG_COLUMNS) {
-        *at = header.iter().position(|h| h.trim() == name).ok_or_else(|| {
-            let found: Vec<_> = header.iter().collect();
-            columns(format!("there is no column '{name}'; its columns are {}", found.join(", ")))
+        *at = header.iter().position(|h| h.trim() == name).ok_or_else(|| SourceError::Column {
+            path: file.path.clone(),
+            column: name.to_owned(),
+            found: header.iter().map(str::to_owned).collect(),
         })?;
     }
     let mut rows = Vec::new();
     for (row, record) in reader.records().enumerate() {
         let origin = format!("{} row {row}", file.entry.name);
-        let refuse = |error: String| Err(Refused::new(&origin, &origin, error));
+        let refuse = |error: RowError| Err(Refused::new(&origin, &origin, error.to_string()));
         let record = match record {
             Ok(record) => record,
             Err(e) => {
                 let fatal = e.is_io_error();
-                rows.push(refuse(e.to_string()));
+                rows.push(refuse(e.into()));
                 if fatal {
                     break;
                 }
@@ -188,7 +203,7 @@ fn read_hella_swag(file: &UnitFile) -> Result<Rows, SourceError> {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let read = serde_json::from_slice::<HellaSwagLine>(&line).map_err(|e| e.to_string());
+        let read = serde_json::from_slice::<HellaSwagLine>(&line).map_err(RowError::Json);
         let read = read.and_then(|line| {
             let endings = line.endings.iter().map(|e| without_tags(e)).collect();
             let label = match &line.label {
@@ -199,7 +214,7 @@ fn read_hella_swag(file: &UnitFile) -> Result<Rows, SourceError> {
             situation(row, &without_tags(&line.ctx_a), &without_tags(&line.ctx_b), endings, &label)
         });
         let origin = format!("{} row {row}", file.entry.name);
-        rows.push(read.map_err(|error| Refused::new(&origin, &origin, error)));
+        rows.push(read.map_err(|error| Refused::new(&origin, &origin, error.to_string())));
     }
     Ok(rows)
 }
@@ -210,18 +225,16 @@ fn situation(
     beginning: &str,
     endings: Vec<String>,
     label: &str,
-) -> Result<Situation, String> {
-    let right: usize = label.trim().parse().map_err(|_| {
-        format!("label is '{label}', expected the number of the right ending; test sets have none")
-    })?;
+) -> Result<Situation, RowError> {
+    let right: usize = label.trim().parse().map_err(|_| RowError::Label(label.to_owned()))?;
     if prompt.is_empty() {
-        return Err("there is no prompt".into());
+        return Err(RowError::NoPrompt);
     }
     if endings.len() < 2 || right >= endings.len() {
-        return Err(format!("ending {right} of {}", endings.len()));
+        return Err(RowError::Ending { right, endings: endings.len() });
     }
     if endings.iter().any(|e| e.trim().is_empty()) {
-        return Err("an ending is empty".into());
+        return Err(RowError::EmptyEnding);
     }
     let (prompt, beginning) = (prompt.to_owned(), beginning.to_owned());
     Ok(Situation { row, prompt, beginning, endings, right })

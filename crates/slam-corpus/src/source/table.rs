@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 
 use super::{Refused, SourceError, UnitFile};
 
@@ -52,7 +52,7 @@ fn separated(
         .from_reader(reader);
     let columns: Vec<String> = reader
         .headers()
-        .map_err(|e| SourceError::Columns { path: file.path.clone(), message: e.to_string() })?
+        .map_err(|source| SourceError::Csv { path: file.path.clone(), source })?
         .iter()
         .map(|c| c.trim().trim_start_matches('\u{feff}').to_owned())
         .collect();
@@ -71,17 +71,27 @@ fn separated(
     Ok(TextTable { columns, rows })
 }
 
+/// A line of JSON that is no row.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error(transparent)]
+    Read(io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("the line is no JSON object")]
+    NoObject,
+}
+
 fn lines(reader: impl BufRead, name: &str) -> TextTable {
     let mut columns = Vec::new();
     let mut rows = Vec::new();
     for (i, line) in reader.lines().enumerate() {
-        let parsed = line.map_err(|e| e.to_string()).and_then(|line| {
+        let parsed = line.map_err(LineError::Read).and_then(|line| {
             if line.trim().is_empty() {
                 return Ok(None);
             }
-            let value: serde_json::Value =
-                serde_json::from_str(&line).map_err(|e| e.to_string())?;
-            let object = value.as_object().ok_or("the line is no JSON object")?;
+            let value: serde_json::Value = serde_json::from_str(&line)?;
+            let object = value.as_object().ok_or(LineError::NoObject)?;
             let field = |value: &serde_json::Value| match value {
                 serde_json::Value::String(text) => Some(text.clone()),
                 serde_json::Value::Number(number) => Some(number.to_string()),
@@ -102,7 +112,7 @@ fn lines(reader: impl BufRead, name: &str) -> TextTable {
             }
             Err(error) => {
                 let origin = format!("{name} line {}", i + 1);
-                rows.push(Err(Refused::new(&origin, &origin, error)));
+                rows.push(Err(Refused::new(&origin, &origin, error.to_string())));
             }
         }
     }

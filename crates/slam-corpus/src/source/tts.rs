@@ -14,19 +14,19 @@ const OPTIONAL: [&str; 4] = ["id", "voice", "speaker", "split"];
 impl Source for Tts {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
         if self.voices.is_empty() {
-            let message = "voices is empty; name one, e.g. voices = [\"af_heart\"]".to_owned();
-            return Err(SourceError::Field { kind: "tts", message });
+            return Err(SourceError::NoVoices { kind: "tts" });
         }
         let reader = Reader(self.clone());
         let (tables, parquets): (Vec<_>, Vec<_>) =
             unit.files.into_iter().partition(|f| is_text(&f.entry.name));
-        let mut items = Items::of(Vec::new());
+        let mut items = Items::new(Vec::new());
         for file in tables {
             let table = TextTable::read(&file)?;
             let columns = reader.columns(&|name| table.columns.iter().any(|c| c == name));
-            let columns = columns.ok_or_else(|| SourceError::Columns {
+            let columns = columns.ok_or_else(|| SourceError::NoText {
                 path: file.path.clone(),
-                message: reader.no_text(&table.columns),
+                column: reader.0.text.clone(),
+                found: table.columns.clone(),
             })?;
             let rows = part(table.rows.len(), unit.part);
             let (tts, name) = (reader.clone(), file.entry.name);
@@ -48,9 +48,7 @@ impl Source for Tts {
             |table| {
                 let columns = reader.columns(&|name| table.has(name));
                 let Some(columns) = columns else {
-                    return Err(table.need(&self.text).err().unwrap_or_else(|| {
-                        SourceError::Field { kind: "tts", message: reader.no_text(&[]) }
-                    }));
+                    return Err(table.without(&self.text));
                 };
                 let mut names: Vec<String> = columns.0.iter().map(|c| c.1.clone()).collect();
                 names.extend(OPTIONAL.iter().filter(|n| table.has(n)).map(|&n| n.to_owned()));
@@ -60,7 +58,7 @@ impl Source for Tts {
                 let values = names
                     .iter()
                     .map(|name| Ok((name.as_str(), batch.strings(name)?)))
-                    .collect::<Result<Vec<_>, String>>()?;
+                    .collect::<Result<Vec<_>, parquet::ColumnError>>()?;
                 Ok((0..batch.len())
                     .flat_map(|i| {
                         let get = |column: &str| {
@@ -104,14 +102,6 @@ impl Reader {
         }
         let segments = SEGMENTS.map(|(segment, name)| (Some(segment), text_column(name)));
         segments.iter().all(|(_, c)| has(c)).then(|| Columns(Arc::new(segments)))
-    }
-
-    fn no_text(&self, columns: &[String]) -> String {
-        format!(
-            "there is neither a column '{}' nor prompt_text, chosen_text and rejected_text; its columns are {}",
-            self.0.text,
-            columns.join(", ")
-        )
     }
 
     /// Returns the utterances of one row.

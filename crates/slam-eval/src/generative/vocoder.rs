@@ -1,7 +1,7 @@
 //! Turns units into sound. The project has no vocoder of its own yet: any command can be one.
 
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use serde_json::json;
 
@@ -25,16 +25,29 @@ pub enum VocoderError {
         /// Why it cannot be started.
         source: io::Error,
     },
-    /// The command failed, or wrote no WAV file.
+    /// The command failed.
     #[error(
-        "the vocoder '{command}' {message}; it is given {{\"units\": […]}} on standard input and must write a \
-         WAV file to standard output"
+        "the vocoder '{command}' ended with {status}: {errors}; it is given {{\"units\": […]}} on standard input and \
+         must write a WAV file to standard output"
     )]
     Failed {
         /// The command.
         command: String,
-        /// What happened.
-        message: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it wrote to standard error.
+        errors: String,
+    },
+    /// The command wrote something else than a WAV file.
+    #[error(
+        "the vocoder '{command}' wrote {bytes} bytes that are no WAV file; it is given {{\"units\": […]}} on standard \
+         input and must write a WAV file to standard output"
+    )]
+    NoWav {
+        /// The command.
+        command: String,
+        /// The number of bytes on standard output.
+        bytes: usize,
     },
 }
 
@@ -68,13 +81,12 @@ impl Vocoder for CommandVocoder {
             let _ = writeln!(stdin, "{}", json!({"units": units}));
         }
         let out = child.wait_with_output().map_err(start)?;
-        let failed = |message: String| VocoderError::Failed { command: command.clone(), message };
         if !out.status.success() {
-            let said = String::from_utf8_lossy(&out.stderr);
-            return Err(failed(format!("ended with {}: {}", out.status, said.trim())));
+            let errors = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+            return Err(VocoderError::Failed { command, status: out.status, errors });
         }
         if !out.stdout.starts_with(b"RIFF") {
-            return Err(failed(format!("wrote {} bytes that are no WAV file", out.stdout.len())));
+            return Err(VocoderError::NoWav { command, bytes: out.stdout.len() });
         }
         Ok(out.stdout)
     }

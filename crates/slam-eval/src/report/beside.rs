@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Column;
+use super::column::Column;
 use super::published::{SYSTEMS, System};
 use crate::aggregate::Accuracy;
 
@@ -35,7 +35,7 @@ struct Cell {
 }
 
 impl Beside {
-    pub(super) fn of(columns: &[Column]) -> Self {
+    pub(super) fn new(columns: &[Column]) -> Self {
         let ours = columns.iter().map(|column| {
             let cell = |names: &[&str]| {
                 let found = names.iter().find_map(|name| column.evaluation.suite(name));

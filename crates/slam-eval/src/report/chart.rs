@@ -37,7 +37,7 @@ pub(super) struct Chart {
 
 impl Chart {
     /// Draws a chart of the lines that have points, or returns `None` if no line has two.
-    pub(super) fn of(title: &str, unit: &str, x_unit: &str, lines: Vec<Line>) -> Option<Self> {
+    pub(super) fn new(title: &str, unit: &str, x_unit: &str, lines: Vec<Line>) -> Option<Self> {
         let lines: Vec<Line> = lines.into_iter().filter(|l| !l.points.is_empty()).collect();
         if lines.iter().all(|l| l.points.len() < 2) {
             return None;
@@ -46,8 +46,8 @@ impl Chart {
             let values = || lines.iter().flat_map(|l| &l.points).map(pick);
             (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max))
         };
-        let x = Axis::of(bounds(|p| p.0), LEFT, WIDTH - RIGHT);
-        let y = Axis::of(bounds(|p| p.1), HEIGHT - BOTTOM, TOP);
+        let x = Axis::new(bounds(|p| p.0), LEFT, WIDTH - RIGHT);
+        let y = Axis::new(bounds(|p| p.1), HEIGHT - BOTTOM, TOP);
         let mut svg = format!(
             r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title} over {x_unit}">"#
         );
@@ -101,7 +101,7 @@ struct Axis {
 }
 
 impl Axis {
-    fn of((low, high): (f64, f64), from: f64, to: f64) -> Self {
+    fn new((low, high): (f64, f64), from: f64, to: f64) -> Self {
         // A flat line gets room above and below.
         let span = if high > low { high - low } else { low.abs().max(1.0) };
         let rough = span / 4.0;
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn every_point_lies_inside_the_chart() {
         let points = (0..50).map(|i| (f64::from(i) * 1000.0, 5.0 / f64::from(i + 1))).collect();
-        let chart = Chart::of("Loss", "", "tokens", vec![Line::new("training", points)]).unwrap();
+        let chart = Chart::new("Loss", "", "tokens", vec![Line::new("training", points)]).unwrap();
         let list = chart.svg.split("points=\"").nth(1).unwrap().split('"').next().unwrap();
         for point in list.split(' ') {
             let (x, y) = point.split_once(',').unwrap();
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn broken_and_flat_values_draw_or_are_left_out() {
         let line = |points| vec![Line::new("x", points)];
-        assert!(Chart::of("a", "", "t", line(vec![(0.0, f64::NAN), (1.0, f64::NAN)])).is_none());
-        let flat = Chart::of("a", "", "t", line(vec![(0.0, 2.0), (1.0, 2.0)])).unwrap();
+        assert!(Chart::new("a", "", "t", line(vec![(0.0, f64::NAN), (1.0, f64::NAN)])).is_none());
+        let flat = Chart::new("a", "", "t", line(vec![(0.0, 2.0), (1.0, 2.0)])).unwrap();
         assert!(!flat.svg.contains("NaN") && !flat.svg.contains("inf"));
     }
 

@@ -11,7 +11,9 @@ use super::chart::{Chart, Line};
 use super::training::{self, Training};
 use slam_recipe::request::{CompareRequest, ReportRequest};
 
-use super::{Column, ReportError};
+use super::column::{self, Column};
+use super::error::ReportError;
+use super::page;
 use crate::aggregate::{self, Accuracy, Comparison};
 use crate::text;
 
@@ -60,19 +62,19 @@ pub fn compare(request: &CompareRequest) -> Result<String, ReportError> {
             Ok(Run {
                 name,
                 request: r,
-                pretrain: super::stage(r.pretrain.as_deref(), &[], &[])?,
-                dpo: super::stage(r.dpo.as_deref(), &[], &[])?,
-                columns: super::columns(r)?,
+                pretrain: training::stage(r.pretrain.as_deref(), &[], &[])?,
+                dpo: training::stage(r.dpo.as_deref(), &[], &[])?,
+                columns: column::columns(r)?,
             })
         })
         .collect::<Result<Vec<_>, ReportError>>()?;
     let names: Vec<&str> = runs.iter().map(|r| r.name).collect();
     let compared = comparisons(&runs);
-    let mut said: Vec<String> =
+    let mut paragraphs: Vec<String> =
         compared.iter().map(|(name, suites)| text::comparison(names[0], name, suites)).collect();
     let differences: Vec<Difference> =
         compared.into_iter().flat_map(|(name, suites)| differences(name, suites)).collect();
-    let html = super::environment()?.get_template("compare.html")?.render(context! {
+    let html = page::environment()?.get_template("compare.html")?.render(context! {
         names => names,
         figures => figures(&runs),
         settings => settings(&runs),
@@ -80,9 +82,9 @@ pub fn compare(request: &CompareRequest) -> Result<String, ReportError> {
         differences => differences,
         charts => charts(&runs)?,
     })?;
-    super::write(&request.out, &html)?;
-    said.push(format!("comparison    {}", request.out.display()));
-    Ok(said.join("\n\n"))
+    page::write(&request.out, &html)?;
+    paragraphs.push(format!("comparison    {}", request.out.display()));
+    Ok(paragraphs.join("\n\n"))
 }
 
 type Suites = Vec<(String, Comparison)>;
@@ -224,7 +226,7 @@ fn charts(runs: &[Run<'_>]) -> Result<Vec<Chart>, ReportError> {
             let Some(folder) = folder else { continue };
             lines.push(Line::new(run.name, training::curve(folder, metric)?));
         }
-        out.extend(Chart::of(title, unit, "tokens", lines));
+        out.extend(Chart::new(title, unit, "tokens", lines));
     }
     Ok(out)
 }

@@ -11,7 +11,7 @@ use slam_dataset::shard::ShardReader;
 use slam_recipe::ItemKey;
 use slam_recipe::item::Side;
 
-use super::ReportError;
+use super::error::ReportError;
 use crate::aggregate::Compare;
 use crate::record::Evaluation;
 

@@ -20,12 +20,12 @@ struct Bar {
     low: f64,
     high: f64,
     /// Where the interval lies: above chance, below it, or neither.
-    stand: &'static str,
+    side: &'static str,
 }
 
 impl Bar {
-    fn of(name: &str, a: &Accuracy) -> Self {
-        let stand = if a.low > crate::aggregate::CHANCE {
+    fn new(name: &str, a: &Accuracy) -> Self {
+        let side = if a.low > crate::aggregate::CHANCE {
             "above"
         } else if a.high < crate::aggregate::CHANCE {
             "below"
@@ -33,7 +33,7 @@ impl Bar {
             "chance"
         };
         let [share, low, high] = [a.share, a.low, a.high].map(|v| 100.0 * v);
-        Self { name: name.to_owned(), pairs: a.pairs, share, low, high, stand }
+        Self { name: name.to_owned(), pairs: a.pairs, share, low, high, side }
     }
 }
 
@@ -42,10 +42,10 @@ pub(super) fn bars(suites: &[SuiteScore]) -> Vec<Bars> {
     let of = |s: &SuiteScore| {
         let mut bars: Vec<Bar> = Vec::new();
         if s.kinds.len() > 1 {
-            bars.extend(s.kinds.iter().map(|(name, a)| Bar::of(name, a)));
+            bars.extend(s.kinds.iter().map(|(name, a)| Bar::new(name, a)));
         }
-        bars.extend(s.bands.iter().map(|p| Bar::of(&p.name, &p.accuracy)));
-        bars.extend(s.subkinds.iter().map(|p| Bar::of(&p.name, &p.accuracy)));
+        bars.extend(s.bands.iter().map(|p| Bar::new(&p.name, &p.accuracy)));
+        bars.extend(s.subkinds.iter().map(|p| Bar::new(&p.name, &p.accuracy)));
         Bars { suite: s.suite.clone(), bars }
     };
     suites.iter().map(of).filter(|b| !b.bars.is_empty()).collect()
@@ -78,7 +78,7 @@ mod tests {
             })
             .collect();
         let bars = bars(&summarise(&scores, None));
-        let stands: Vec<_> = bars[0].bars.iter().map(|b| (b.name.as_str(), b.stand)).collect();
-        assert_eq!(stands, [("easy", "above"), ("even", "chance"), ("hard", "below")]);
+        let sides: Vec<_> = bars[0].bars.iter().map(|b| (b.name.as_str(), b.side)).collect();
+        assert_eq!(sides, [("easy", "above"), ("even", "chance"), ("hard", "below")]);
     }
 }

@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use slam_recipe::request::ReportRequest;
+
+use super::column::{Change, Column};
 use super::corpus::CorpusTotals;
 use super::training::Training;
-use super::{Change, Column, ReportRequest};
 use crate::aggregate::Accuracy;
 
 /// Scores by suite and checkpoint.
@@ -28,7 +30,7 @@ struct Row {
 }
 
 impl Table {
-    pub(super) fn of(columns: &[Column]) -> Self {
+    pub(super) fn new(columns: &[Column]) -> Self {
         let labels = columns.iter().map(|c| c.label.clone()).collect();
         let Some(last) = columns.last() else {
             return Self { labels, convention: String::new(), rows: vec![], kinds: vec![] };

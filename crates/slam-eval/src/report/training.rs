@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ReportError;
 use super::chart::{Chart, Line};
+use super::column::Column;
+use super::error::ReportError;
 use crate::probe::Probe;
 use crate::record::Evaluation;
 
@@ -72,17 +73,17 @@ const CURVES: [Curves; 5] = [
     ("Reward margin", "nats", &[("margin", "training"), ("val_margin", "validation")]),
 ];
 
-pub(super) fn read(folder: &Path, points: &[Point<'_>]) -> Result<Training, ReportError> {
+fn read(folder: &Path, points: &[Point<'_>]) -> Result<Training, ReportError> {
     let (path, json) = text(folder, "summary.json")?;
-    let summary: Summary = serde_json::from_str(&json)
-        .map_err(|e| ReportError::Read { path, message: e.to_string() })?;
+    let summary: Summary =
+        serde_json::from_str(&json).map_err(|source| ReportError::Summary { path, source })?;
     let lines = metrics(folder)?;
     let curve = |metric: &str| points_of(&lines, metric);
     let mut charts: Vec<Chart> = CURVES
         .iter()
         .filter_map(|(title, unit, metrics)| {
             let lines = metrics.iter().map(|(m, label)| Line::new(label, curve(m))).collect();
-            Chart::of(title, unit, "tokens", lines)
+            Chart::new(title, unit, "tokens", lines)
         })
         .collect();
     charts.extend(scores_during(&lines, curve));
@@ -106,7 +107,7 @@ fn text(folder: &Path, name: &str) -> Result<(PathBuf, String), ReportError> {
     let path = folder.join(name);
     match fs::read_to_string(&path) {
         Ok(text) => Ok((path, text)),
-        Err(e) => Err(ReportError::Read { path, message: e.to_string() }),
+        Err(source) => Err(ReportError::Read { path, source }),
     }
 }
 
@@ -136,7 +137,7 @@ fn scores_during(lines: &[Value], curve: impl Fn(&str) -> Vec<(f64, f64)>) -> Op
         .into_iter()
         .map(|name| Line::new(name.trim_start_matches(Probe::METRIC), percent(curve(name))))
         .collect();
-    Chart::of("Scores during training, of a few pairs", "percent", "tokens", lines)
+    Chart::new("Scores during training, of a few pairs", "percent", "tokens", lines)
 }
 
 /// Draws the scores of whole suites, at each checkpoint that was scored.
@@ -152,7 +153,7 @@ fn scores_of_checkpoints(points: &[Point<'_>]) -> Option<Chart> {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Line::new(suite, points)
     });
-    Chart::of("Scores of checkpoints, of all pairs", "percent", "tokens", lines.collect())
+    Chart::new("Scores of checkpoints, of all pairs", "percent", "tokens", lines.collect())
 }
 
 /// Returns the first plan next to the actual values, and how many plans followed it.
@@ -172,4 +173,22 @@ fn plans(folder: &Path, summary: &Summary) -> (Vec<Expectation>, usize) {
         Some(Expectation { name, planned: first[field].as_f64()?, happened })
     });
     (rows.collect(), plans.len() - 1)
+}
+
+/// Reads a stage of the run: its own files, and the scores of its checkpoints.
+pub(super) fn stage(
+    folder: Option<&Path>,
+    intermediate: &[PathBuf],
+    columns: &[Column],
+) -> Result<Option<Training>, ReportError> {
+    let Some(folder) = folder else { return Ok(None) };
+    let intermediate =
+        intermediate.iter().map(|p| Evaluation::read(p)).collect::<Result<Vec<_>, _>>()?;
+    let own = columns.iter().map(|c| &c.evaluation);
+    let points: Vec<Point<'_>> = own
+        .filter(|e| e.checkpoint.starts_with(folder))
+        .chain(&intermediate)
+        .filter_map(|e| Some(Point { tokens: e.trained_tokens?, evaluation: e }))
+        .collect();
+    read(folder, &points).map(Some)
 }

@@ -1,6 +1,7 @@
 //! Checkpoints: written in Hugging Face's plain form and in slamkit's, read in these, in TWIST's and in
 //! slm_scaling's.
 
+mod format;
 mod origin;
 mod source;
 #[cfg(test)]
@@ -18,15 +19,7 @@ use source::Fit;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The form of a checkpoint folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// What slamkit's `UnitLM.from_pretrained` loads: the decoder's configuration under
-    /// `base_config`, keys under `lm.`.
-    Slamkit,
-    /// What transformers' `AutoModelForCausalLM.from_pretrained` loads.
-    HuggingFace,
-}
+pub use format::Format;
 
 /// What may differ between a text model and the unit model that starts from it.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,7 +1,7 @@
 //! What a checkpoint's `config.json` says: the model, how its tensors are named and laid out, and
 //! which rows of its embedding are the units'.
 
-use super::Format;
+use super::format::Format;
 use crate::config::{ConfigError, DecoderConfig, Family, SizeError, Wanted};
 use crate::{BOS, FIRST_UNIT, LmError, PAD};
 use serde_json::{Value, json};
@@ -224,7 +224,7 @@ fn twist_rows(config: &DecoderConfig, offset: &Value) -> Result<Vec<Row>, Config
 
 /// slamkit's `lm.` is taken off, and the `model.` that checkpoints of a bare decoder lack is put on.
 fn transformers_names(stored: &[&str], family: Family) -> BTreeMap<String, String> {
-    let wanted = crate::decoder::names(family).embedding;
+    let wanted = crate::names::names(family).embedding;
     let (outer, _) = wanted.split_once('.').unwrap_or((wanted, ""));
     let strip = ["lm.", ""].into_iter().find(|p| stored.contains(&format!("{p}{wanted}").as_str()));
     stored

@@ -2,8 +2,9 @@
 
 use super::origin::{Naming, Origin, Row};
 use crate::config::DecoderConfig;
-use crate::decoder::{Decoder, Names, names};
+use crate::decoder::Decoder;
 use crate::layers::Source;
+use crate::names::{Names, names};
 use crate::random::Random;
 use crate::{FIRST_UNIT, LmError, Rng};
 use burn::tensor::{Device, Tensor, TensorData};

@@ -5,46 +5,9 @@ mod steps;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use slam_recipe::lock::Prepared;
-use slam_recipe::{Request, RunFile};
+use slam_recipe::Request;
 
-use crate::source::SourceError;
-
-/// The steps of a run.
-pub trait Steps {
-    /// The steps of the run over prepared data. The checkpoints that it starts from are hashed.
-    ///
-    /// # Errors
-    /// If a checkpoint that the pipeline starts from cannot be read.
-    fn steps(&self, data: &Prepared, run: &Path) -> Result<Vec<RunStep>, SourceError>;
-
-    /// A step for each checkpoint that training left on its way: its scores.
-    fn checkpoint_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep>;
-
-    /// The report of the run alone; no checkpoint is read.
-    fn report_step(&self, data: &Prepared, run: &Path) -> RunStep;
-
-    /// The scores of the run's checkpoints and its report; no checkpoint is hashed.
-    fn score_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep>;
-}
-
-impl Steps for RunFile {
-    fn steps(&self, data: &Prepared, run: &Path) -> Result<Vec<RunStep>, SourceError> {
-        steps::all(self, data, run)
-    }
-
-    fn checkpoint_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep> {
-        steps::of_checkpoints(self, data, run)
-    }
-
-    fn report_step(&self, data: &Prepared, run: &Path) -> RunStep {
-        steps::report(self, data, run)
-    }
-
-    fn score_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep> {
-        steps::scores(self, data, run)
-    }
-}
+pub use steps::Steps;
 
 /// One call of the worker.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,12 +23,44 @@ struct Scored {
     checkpoint: PathBuf,
 }
 
+/// The steps of a run.
+pub trait Steps {
+    /// The steps of the run over prepared data. The checkpoints that it starts from are hashed.
+    ///
+    /// # Errors
+    /// If a checkpoint that the pipeline starts from cannot be read.
+    fn steps(&self, data: &Prepared, run: &Path) -> Result<Vec<RunStep>, SourceError>;
+
+    /// A step for each checkpoint that training left on its way: its scores.
+    fn checkpoint_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep>;
+
+    /// The report of the run alone; no checkpoint is read.
+    fn report_step(&self, data: &Prepared, run: &Path) -> RunStep;
+
+    /// The scores of the run's checkpoints and its report; no checkpoint is hashed.
+    fn score_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep>;
+}
+
+impl Steps for RunFile {
+    fn steps(&self, data: &Prepared, run: &Path) -> Result<Vec<RunStep>, SourceError> {
+        all(self, data, run)
+    }
+
+    fn checkpoint_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep> {
+        of_checkpoints(self, data, run)
+    }
+
+    fn report_step(&self, data: &Prepared, run: &Path) -> RunStep {
+        report(self, data, run)
+    }
+
+    fn score_steps(&self, data: &Prepared, run: &Path) -> Vec<RunStep> {
+        scores(self, data, run)
+    }
+}
+
 /// Every step, in order.
-pub(super) fn all(
-    file: &RunFile,
-    data: &Prepared,
-    run: &Path,
-) -> Result<Vec<RunStep>, SourceError> {
+fn all(file: &RunFile, data: &Prepared, run: &Path) -> Result<Vec<RunStep>, SourceError> {
     let run = Run::new(file, data, run);
     let mut steps = Vec::new();
     let mut policy = None;
@@ -45,18 +77,18 @@ pub(super) fn all(
 }
 
 /// The steps that score and report.
-pub(super) fn scores(file: &RunFile, data: &Prepared, run: &Path) -> Vec<RunStep> {
+fn scores(file: &RunFile, data: &Prepared, run: &Path) -> Vec<RunStep> {
     Run::new(file, data, run).scores()
 }
 
 /// The report.
-pub(super) fn report(file: &RunFile, data: &Prepared, run: &Path) -> RunStep {
+fn report(file: &RunFile, data: &Prepared, run: &Path) -> RunStep {
     let run = Run::new(file, data, run);
     run.report(&run.scored())
 }
 
 /// Scores of the checkpoints that training left on its way.
-pub(super) fn of_checkpoints(file: &RunFile, data: &Prepared, run: &Path) -> Vec<RunStep> {
+fn of_checkpoints(file: &RunFile, data: &Prepared, run: &Path) -> Vec<RunStep> {
     let run_of = Run::new(file, data, run);
     let step = |c: Checkpoint| {
         let label = format!("{} step {}", c.stage.name(), c.step);

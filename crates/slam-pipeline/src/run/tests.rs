@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use slam_recipe::Pipeline;
-use slam_recipe::lock::Lock;
+use slam_recipe::lock::{Lock, Prepared};
 use slam_recipe::request::{DpoRequest, EvaluateRequest, PretrainRequest};
+use slam_recipe::{Pipeline, RunFile};
 
 use super::*;
 use crate::Plan;

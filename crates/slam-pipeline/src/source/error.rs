@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use slam_recipe::gold::GoldError;
 
-use super::manifest::ManifestFault;
+use super::manifest_fault::ManifestFault;
 use crate::tokeniser_files::TokeniserFilesError;
 
 /// A source that cannot be planned.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::files::is_lossy;
+
 /// Bytes of a second of speech as 16 kHz mono FLAC, about.
 const FLAC_BYTES_PER_SECOND: f64 = 17_600.0;
 /// Bytes of FLAC for a byte of a lossy format (64 kbit/s, about).
@@ -21,7 +23,7 @@ pub(crate) fn corpus_bytes(path: &Path, bytes: u64) -> u64 {
             |(seconds, passes)| if passes { bytes as f64 } else { seconds * FLAC_BYTES_PER_SECOND },
         )
         .or_else(|| Some(bytes as f64 / wav_bytes_per_second(&head)? * FLAC_BYTES_PER_SECOND))
-        .or_else(|| super::is_lossy(path).then_some(bytes as f64 * PER_LOSSY_BYTE))
+        .or_else(|| is_lossy(path).then_some(bytes as f64 * PER_LOSSY_BYTE))
         .unwrap_or(bytes as f64);
     // No speech is that much smaller or larger than its source.
     expected.clamp(bytes as f64 / 50.0, bytes as f64 * 10.0) as u64

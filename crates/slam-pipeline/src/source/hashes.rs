@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use slam_recipe::{Key, publish};
 
-use super::{SourceError, SourceFile, absolute};
+use super::error::SourceError;
+use super::files::{SourceFile, absolute};
 
 /// Folders with fewer bytes are read in seconds; their hashes are not kept.
 const WORTH_KEEPING: u64 = 4 << 30;

@@ -3,98 +3,17 @@
 //! A suite is read as a whole, at planning: what a name means may depend on another file (`gold.csv`), and
 //! whether something is missing on all of them. The ingest stage then reads named recordings.
 
+mod list;
+mod listing;
 mod salmon;
 mod shards;
 mod slamkit;
 mod story_cloze;
 mod zerospeech;
 
-use std::path::Path;
-
-use slam_recipe::ItemKey;
-use slam_recipe::params::Refused;
-use slam_recipe::source::{Layout, Suite};
-
+pub use list::list;
+pub use listing::Listing;
 pub use shards::shards;
-
-use crate::source::{self, SourceError, SourceFile};
-
-/// The reason of files whose names are not of the layout.
-const NO_ITEM: &str = "files of no item";
-
-/// What a suite's folder holds.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Listing {
-    /// Recordings that belong to an item, in the order of their items.
-    pub files: Vec<(ItemKey, SourceFile)>,
-    /// What does not belong to one, or is announced and not there.
-    pub refused: Vec<Refused>,
-    /// The split, where the layout says it.
-    pub split: Option<String>,
-}
-
-/// Something that is left out.
-fn refused(id: &str, source: &str, reason: &str, error: impl Into<String>) -> Refused {
-    let (id, source, reason) = (id.to_owned(), source.to_owned(), reason.to_owned());
-    Refused { id, source, reason, error: error.into() }
-}
-
-/// Lists a suite in its folder.
-///
-/// # Errors
-/// If the folder or its gold file cannot be read, or holds no recordings.
-pub fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
-    let mut listing = match suite.layout {
-        Layout::Zerospeech => zerospeech::list(suite, folder)?,
-        Layout::SlamkitSwuggy => slamkit::list(suite, folder, "swuggy", '_')?,
-        Layout::SlamkitSblimp => slamkit::list(suite, folder, "sblimp", '+')?,
-        Layout::StoryCloze => story_cloze::list(suite, folder)?,
-        Layout::Salmon => salmon::list(suite, folder)?,
-    };
-    listing.refuse_bars();
-    listing.files.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(listing)
-}
-
-fn name_or(suite: &Suite, default: &str) -> String {
-    suite.name.clone().unwrap_or_else(|| default.to_owned())
-}
-
-impl Listing {
-    fn add(&mut self, key: ItemKey, file: SourceFile) {
-        self.files.push((key, file));
-    }
-
-    fn refuse(&mut self, file: &SourceFile, reason: &str, error: impl Into<String>) {
-        self.refused.push(refused(&file.relative, &file.relative, reason, error));
-    }
-
-    /// An id's fields are set apart by `|`, which no field may have.
-    fn refuse_bars(&mut self) {
-        let barred = |key: &ItemKey| {
-            let fields = [&key.suite, &key.id, &key.voice, &key.kind, &key.subkind];
-            fields.into_iter().chain(&key.file).any(|field| field.contains('|'))
-        };
-        for (key, file) in std::mem::take(&mut self.files) {
-            if barred(&key) {
-                self.refuse(&file, NO_ITEM, "a field of the item has a '|'; rename it");
-            } else {
-                self.add(key, file);
-            }
-        }
-    }
-}
-
-/// The recordings of a folder, as `folder/…/stem`.
-fn recordings(folder: &Path) -> Result<Vec<SourceFile>, SourceError> {
-    source::list_folder(folder)
-}
-
-/// A relative path's folder (without a last `/`) and its file's stem.
-fn folder_and_stem(relative: &str) -> (&str, &str) {
-    let (folder, file) = relative.rsplit_once('/').unwrap_or(("", relative));
-    (folder, file.rsplit_once('.').map_or(file, |(stem, _)| stem))
-}
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use slam_recipe::ItemKey;
 use slam_recipe::item::Side;
 use slam_recipe::source::Suite;
 
-use super::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
+use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
 use crate::source::{SourceError, SourceFile};
 
 /// Lists `<part>/sample_<i>_….wav`.

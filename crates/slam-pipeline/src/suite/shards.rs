@@ -6,6 +6,7 @@ use slam_recipe::pipeline::Dataset;
 use slam_recipe::source::{Folder, Suite};
 use slam_recipe::work::Input;
 
+use super::list::list;
 use crate::source::{self, ShardFiles, SourceError, SourceFile};
 
 /// Source bytes of one shard: a suite's recordings are short, and its largest part is a few gigabytes.
@@ -28,7 +29,7 @@ pub fn shards(dataset: &Dataset, suite: &Suite) -> Result<Shards, SourceError> {
     if !folder.exists() {
         return Err(SourceError::Missing { dataset: name(), folder: folder.clone() });
     }
-    let listing = super::list(suite, folder)?;
+    let listing = list(suite, folder)?;
     let split = listing.split.as_deref().unwrap_or(SPLIT);
     let bytes = dataset.shard_bytes.unwrap_or(SHARD_BYTES).max(1);
     let shards = source::into_shards(listing.files, |(_, file)| file.bytes, bytes);

@@ -6,7 +6,7 @@ use slam_recipe::ItemKey;
 use slam_recipe::item::Side;
 use slam_recipe::source::Suite;
 
-use super::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
+use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
 use crate::source::SourceError;
 
 /// Lists `<kind>/<n><mark>….wav`: slamkit sorts by n and takes every second file for the positive, which is

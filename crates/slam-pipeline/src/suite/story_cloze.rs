@@ -6,7 +6,7 @@ use slam_recipe::ItemKey;
 use slam_recipe::item::Side;
 use slam_recipe::source::Suite;
 
-use super::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
+use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
 use crate::source::SourceError;
 
 /// Lists `0_<id>_correct.wav` and `1_<id>_incorrect.wav`; a folder above them is the speaker.

@@ -4,6 +4,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use slam_recipe::source::Suite;
 use tempfile::TempDir;
 
 use super::*;

@@ -7,7 +7,7 @@ use slam_recipe::ItemKey;
 use slam_recipe::gold::{self, GoldRow};
 use slam_recipe::source::{Suite, Task};
 
-use super::{Listing, folder_and_stem, name_or, recordings, refused};
+use super::listing::{Listing, folder_and_stem, name_or, recordings, refused};
 use crate::source::{SourceError, SourceFile};
 
 const GOLD: &str = "gold.csv";

@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Answer, Candidate, Scorer, ScorerError, parse};
+use super::protocol::{Answer, Candidate, Scorer, ScorerError, parse};
 
 /// A command that runs for a whole shard, because the models behind it take long to load.
 pub struct CommandScorer {
@@ -32,10 +32,10 @@ impl CommandScorer {
         let (stdin, Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(broken("has no pipes".into()));
         };
-        let (tell, answers) = mpsc::sync_channel(16);
+        let (lines, answers) = mpsc::sync_channel(16);
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
+                if lines.send(line).is_err() {
                     return;
                 }
             }

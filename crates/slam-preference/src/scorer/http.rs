@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use ureq::Agent;
 
-use super::{Answer, Candidate, Scorer, ScorerError, parse};
+use super::protocol::{Answer, Candidate, Scorer, ScorerError, parse};
 
 /// How many times a request is sent before the scorer reports that the service is gone.
 const TRIES: u32 = 4;
@@ -30,7 +30,7 @@ impl HttpScorer {
 
 impl Scorer for HttpScorer {
     fn score(&mut self, candidate: &Candidate<'_>) -> Result<Answer, ScorerError> {
-        let mut said = String::new();
+        let mut failure = String::new();
         for attempt in 0..TRIES {
             if attempt > 0 {
                 thread::sleep(FIRST_WAIT * 2u32.pow(attempt - 1));
@@ -43,16 +43,16 @@ impl Scorer for HttpScorer {
                         return parse(&text);
                     }
                     let shown: String = text.trim().chars().take(120).collect();
-                    said = format!("answered {status}: {shown}");
+                    failure = format!("answered {status}: {shown}");
                     // The service understood the request and refuses it; asking again changes nothing.
                     if status.is_client_error() && status.as_u16() != 429 {
-                        return Err(ScorerError::Answer(format!("the scorer {said}")));
+                        return Err(ScorerError::Answer(format!("the scorer {failure}")));
                     }
                 }
-                Err(e) => said = format!("cannot be reached: {e}"),
+                Err(e) => failure = format!("cannot be reached: {e}"),
             }
         }
         let what = self.url.clone();
-        Err(ScorerError::Broken { what, message: format!("{said}, {TRIES} times") })
+        Err(ScorerError::Broken { what, message: format!("{failure}, {TRIES} times") })
     }
 }

@@ -62,10 +62,10 @@ impl<'a> Cutter<'a> {
         if let Some(known) = row.words.as_deref().filter(|w| !w.is_empty()) {
             let end = seconds_before(row, at, rate);
             let behind = |w: &&Word| f64::from(w.end) <= end;
-            let said = known.iter().take_while(behind).count();
-            let last = said.checked_sub(1).map(|i| f64::from(known[i].end))?;
+            let num_spoken = known.iter().take_while(behind).count();
+            let last = num_spoken.checked_sub(1).map(|i| f64::from(known[i].end))?;
             at = units_until(row, last, rate);
-            words = Some(said);
+            words = Some(num_spoken);
         }
         let left = row.units.len().checked_sub(at)?;
         let continuation = match self.0.max_continuation_units {

@@ -17,7 +17,7 @@ use slam_recipe::WorkUnit;
 use slam_recipe::params::PairParams;
 use slam_recipe::source::SlamkitPairs;
 
-use super::report;
+use super::input::report;
 use crate::error::PairError;
 use crate::shard::{PairShard, Segment};
 
@@ -75,7 +75,7 @@ pub(crate) fn slamkit(
             Ok((name, [prompt, chosen, rejected])) => {
                 shard.add(&format!("{name}@{}", number + 1), prompt, chosen, rejected)?;
             }
-            Err(error) => shard.refuse(&format!("line {}", number + 1), error),
+            Err(error) => shard.refuse(&format!("line {}", number + 1), error.to_string()),
         }
         if (number + 1) % REPORT_LINES == 0 {
             report(context, number + 1, 0)?;
@@ -100,22 +100,44 @@ fn tokeniser_of(shard: &Path) -> Result<TokeniserInfo, PairError> {
         .map_err(|e| PairError::Tokeniser(shard.display().to_string(), e))
 }
 
+/// A line that is no pair.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(
+        "no '{segment}' with units; a line that has paths alone is first read by slamkit's \
+         preference_alignment_feature_extractor"
+    )]
+    NoUnits { segment: &'static str },
+    #[error("'{segment}': {source}")]
+    Units { segment: &'static str, source: UnitsError },
+}
+
+/// A segment whose units cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum UnitsError {
+    #[error("neither 'units' nor 'audio_repr'")]
+    Missing,
+    #[error("'units': {0}")]
+    List(serde_json::Error),
+    #[error("{units} units and {durations} durations")]
+    Durations { units: usize, durations: usize },
+    #[error("'{0}' is no unit token")]
+    Token(String),
+}
+
 /// Returns a line's name (the stem of its prompt's recording, if it has one) and its segments.
-fn parse(line: &[u8]) -> Result<(String, [Segment; 3]), String> {
-    let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+fn parse(line: &[u8]) -> Result<(String, [Segment; 3]), LineError> {
+    let line: Line = serde_json::from_slice(line)?;
     let name = line.prompt_path.as_deref().map_or("pair", |path| {
         let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
         file.rsplit_once('.').map_or(file, |(stem, _)| stem)
     });
-    let segment = |name: &str, units: Option<Value>, text: Option<String>| {
-        let units = units.ok_or_else(|| {
-            format!(
-                "no '{name}' with units; a line that has paths alone is first read by slamkit's \
-                 preference_alignment_feature_extractor"
-            )
-        })?;
-        let units = units_of(&units).map_err(|e| format!("'{name}': {e}"))?;
-        Ok::<_, String>(Segment { units, text })
+    let segment = |segment: &'static str, units: Option<Value>, text: Option<String>| {
+        let units = units.ok_or(LineError::NoUnits { segment })?;
+        let units = units_of(&units).map_err(|source| LineError::Units { segment, source })?;
+        Ok::<_, LineError>(Segment { units, text })
     };
     let segments = [
         segment("prompt", line.prompt, line.prompt_text)?,
@@ -127,30 +149,29 @@ fn parse(line: &[u8]) -> Result<(String, [Segment; 3]), String> {
 
 /// Returns the units of `{"units": [3, 49], "duration": [2, 1]}`, of `{"audio_repr": "<Un3><Un49>"}`, or of
 /// the text of `audio_repr`.
-fn units_of(value: &Value) -> Result<Vec<u16>, String> {
+fn units_of(value: &Value) -> Result<Vec<u16>, UnitsError> {
     let repr = value.get("audio_repr").unwrap_or(value);
     if let Some(text) = repr.as_str() {
         return units_of_tokens(text);
     }
-    let list = value.get("units").ok_or("neither 'units' nor 'audio_repr'")?;
-    let units = Vec::<u16>::deserialize(list).map_err(|e| format!("'units': {e}"))?;
+    let list = value.get("units").ok_or(UnitsError::Missing)?;
+    let units = Vec::<u16>::deserialize(list).map_err(UnitsError::List)?;
     if let Some(durations) = value.get("duration").and_then(Value::as_array)
         && durations.len() != units.len()
     {
-        return Err(format!("{} units and {} durations", units.len(), durations.len()));
+        return Err(UnitsError::Durations { units: units.len(), durations: durations.len() });
     }
     Ok(units)
 }
 
-fn units_of_tokens(text: &str) -> Result<Vec<u16>, String> {
+fn units_of_tokens(text: &str) -> Result<Vec<u16>, UnitsError> {
     let mut units = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let token = rest.strip_prefix("<Un").and_then(|r| r.split_once('>'));
-        let (unit, after) =
-            token.and_then(|(number, after)| Some((number.parse().ok()?, after))).ok_or_else(
-                || format!("'{}' is no unit token", rest.chars().take(12).collect::<String>()),
-            )?;
+        let (unit, after) = token
+            .and_then(|(number, after)| Some((number.parse().ok()?, after)))
+            .ok_or_else(|| UnitsError::Token(rest.chars().take(12).collect()))?;
         units.push(unit);
         rest = after.trim_start();
     }
@@ -184,7 +205,7 @@ mod tests {
             (r#"{"prompt": "<Un1><Unx>"}"#, "<Unx>"),
             (r#"{"prompt": "<Un1>", "chosen": "<Un2>"}"#, "'rejected'"),
         ] {
-            let error = parse(line.as_bytes()).unwrap_err();
+            let error = parse(line.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(says), "{line}: {error}");
         }
     }

@@ -13,7 +13,7 @@ use slam_recipe::params::PairParams;
 use slam_recipe::source::OwnContinuation;
 
 use super::cut::{Cutter, Place};
-use super::{only, report, sequences, stream};
+use super::input::{only, report, sequences, stream};
 use crate::error::PairError;
 use crate::shard::PairShard;
 

@@ -13,20 +13,11 @@ use slam_recipe::source::{Better, Sampled};
 use slam_recipe::work::Input;
 
 use super::cut::Cutter;
-use super::{report, sequences, stream};
+use super::input::{report, sequences, stream};
 use crate::error::PairError;
+use crate::sampler::OpenSampler;
 use crate::scorer::{self, Answer, Candidate, Scorer, ScorerError};
 use crate::shard::{PairShard, Segment};
-use crate::stage::OpenSampler;
-
-/// A model that continues prompts.
-pub trait Sampler {
-    /// Returns `count` continuations of a prompt. The random streams depend on `seed` alone.
-    ///
-    /// # Errors
-    /// Fails if the prompt does not fit the model; the message says why.
-    fn sample(&mut self, prompt: &[u16], count: usize, seed: u64) -> Result<Vec<Vec<u16>>, String>;
-}
 
 /// Makes the pairs of one unit shard and a checkpoint.
 pub(crate) fn sampled(
@@ -64,7 +55,7 @@ pub(crate) fn sampled(
         let continuations = match sampler.sample(&prompt.units, source.samples, rng.next_u64()) {
             Ok(continuations) => continuations,
             Err(error) => {
-                shard.refuse(&row.id, error);
+                shard.refuse(&row.id, error.to_string());
                 continue;
             }
         };

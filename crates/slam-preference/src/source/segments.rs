@@ -8,7 +8,7 @@ use slam_dataset::{Context, Outcome};
 use slam_recipe::item::Segment as Part;
 use slam_recipe::{SegmentKey, WorkUnit};
 
-use super::{only, report};
+use super::input::{only, report};
 use crate::error::PairError;
 use crate::shard::{PairShard, Segment};
 use slam_recipe::params::PairParams;

@@ -17,8 +17,9 @@ use slam_recipe::work::Input;
 use slam_recipe::{Key, ShardName, Work, WorkUnit};
 use tempfile::TempDir;
 
-use super::*;
-use crate::stage::{OpenSampler, pair};
+use crate::error::PairError;
+use crate::sampler::{OpenSampler, Sampler, SamplerError};
+use crate::stage::pair;
 
 fn info(k: u32) -> TokeniserInfo {
     TokeniserInfo::imported("t", k, 25.0)
@@ -83,7 +84,8 @@ impl Root {
     }
 
     fn pair(&self, params: Value, inputs: Vec<Input>) -> (Vec<PreferencePair>, Outcome) {
-        self.pair_with(params, inputs, &|_, _, _| Err("no model".into())).unwrap()
+        self.pair_with(params, inputs, &|_, _, _| Err(SamplerError::Prompt("no model".into())))
+            .unwrap()
     }
 }
 
@@ -214,18 +216,23 @@ fn a_story_without_a_mate_of_its_length_is_counted() {
     let source = json!({"kind": "own-continuation", "cut": {"prompt_share": [0.9, 0.1]}});
     let wrong =
         root.pair_with(json!({"source": source}), vec![root.units(&rows, 9)], &|_, _, _| {
-            Err(String::new())
+            Err(SamplerError::Prompt("no model".into()))
         });
-    assert!(matches!(wrong, Err(PairError::Config(m)) if m.contains("prompt_share")));
+    assert!(matches!(wrong, Err(PairError::Cut(e)) if e.to_string().contains("prompt_share")));
 }
 
 /// A model that draws its units from the seed alone.
 struct Dice;
 
 impl Sampler for Dice {
-    fn sample(&mut self, prompt: &[u16], count: usize, seed: u64) -> Result<Vec<Vec<u16>>, String> {
+    fn sample(
+        &mut self,
+        prompt: &[u16],
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Vec<u16>>, SamplerError> {
         if prompt.contains(&13) {
-            return Err("an unlucky prompt".into());
+            return Err(SamplerError::Prompt("an unlucky prompt".into()));
         }
         let draw = |i: usize| {
             let mut rng = slam_dataset::rng::Rng::derive(seed, &[i as u64]);
@@ -235,9 +242,15 @@ impl Sampler for Dice {
     }
 }
 
-fn open(folder: &Path, _: &TokeniserInfo, sampling: &Sampling) -> Result<Box<dyn Sampler>, String> {
+fn open(
+    folder: &Path,
+    _: &TokeniserInfo,
+    sampling: &Sampling,
+) -> Result<Box<dyn Sampler>, SamplerError> {
     if !folder.ends_with("model") || sampling.max_units != 12 {
-        return Err(format!("{} was opened for {} units", folder.display(), sampling.max_units));
+        let units = sampling.max_units;
+        let source = format!("it was opened for {units} units").into();
+        return Err(SamplerError::Model { checkpoint: folder.to_owned(), source });
     }
     Ok(Box::new(Dice))
 }

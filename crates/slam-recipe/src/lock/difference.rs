@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::LockedDataset;
+use super::dataset::LockedDataset;
 use crate::pipeline::{Dataset, Pipeline, PreferenceOptimisation, Role};
 use crate::source::Making;
 use crate::tokeniser::{KMeansConfig, Origin, Tokeniser};

@@ -4,7 +4,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::name::ShardName;
 use crate::params::{IngestParams, Work};
+use crate::work::WorkUnit;
 
 fn pipeline(k: u32, rows: u64) -> Pipeline {
     serde_json::from_value(json!({

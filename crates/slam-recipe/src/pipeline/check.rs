@@ -1,59 +1,8 @@
 //! Whether the parts of a pipeline fit together.
 
+use super::fault::{PairsError, PipelineFault};
 use super::{Pipeline, PipelineError, PreferenceOptimisation, Role};
 use crate::source::{Making, Source};
-
-/// Parts of a pipeline that do not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PipelineFault {
-    /// Centroids from nowhere, or from two places.
-    #[error("tokeniser needs either fit_on (a dataset) or centroids (a file)")]
-    Centroids,
-    /// A model to start from where it cannot be used.
-    #[error(
-        "[dpo] policy is the checkpoint that a pipeline without [train] starts from; leave out one of both"
-    )]
-    Policy,
-    /// A source of pairs that cannot be planned.
-    #[error("the source of dataset '{dataset}': {fault}")]
-    Pairs {
-        /// The dataset.
-        dataset: String,
-        /// What is wrong.
-        fault: PairsError,
-    },
-    /// A dataset that is named but not defined.
-    #[error("{field} names dataset '{dataset}', which it does not define")]
-    NoSuchDataset {
-        /// Where it is named.
-        field: &'static str,
-        /// The name.
-        dataset: String,
-    },
-    /// Two datasets of one name.
-    #[error("it defines dataset '{dataset}' twice; give each a name of its own")]
-    Twice {
-        /// The name.
-        dataset: String,
-    },
-}
-
-/// What is wrong with a source of pairs.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PairsError {
-    /// A dataset of another role.
-    #[error("it makes pairs; the dataset needs role = \"preference\"")]
-    Role,
-    /// A field is missing.
-    #[error("missing field `{0}`")]
-    Missing(&'static str),
-    /// The dataset it is made of is made of pairs.
-    #[error("'{0}' has no units: it is made of pairs itself")]
-    NoUnits(String),
-    /// The dataset it is made of is not defined.
-    #[error("it names dataset '{0}', which the pipeline does not define")]
-    NoSuchDataset(String),
-}
 
 impl Pipeline {
     /// Checks that the parts fit together.

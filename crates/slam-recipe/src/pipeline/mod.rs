@@ -1,6 +1,7 @@
 //! Pipeline files: the whole recipe, from data to scores.
 
 mod check;
+mod fault;
 mod layers;
 mod preset;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use crate::source::Source;
 use crate::tokeniser::Tokeniser;
 use crate::training::{Budget, DpoConfig, PretrainConfig};
 
-pub use check::{PairsError, PipelineFault};
+pub use fault::{PairsError, PipelineFault};
 pub use layers::OverrideError;
 pub use preset::PresetError;
 

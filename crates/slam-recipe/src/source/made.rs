@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::train;
+use super::split::train;
 
 /// Unit sequences that another program made: slamkit's JSON lines, or unit shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

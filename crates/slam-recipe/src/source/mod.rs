@@ -5,6 +5,7 @@
 
 mod made;
 mod recordings;
+mod split;
 mod spoken;
 mod suite;
 
@@ -216,10 +217,6 @@ impl Source {
             _ => None,
         }
     }
-}
-
-fn train() -> String {
-    "train".to_owned()
 }
 
 #[cfg(test)]

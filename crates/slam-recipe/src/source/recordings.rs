@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::train;
+use super::split::train;
 
 /// Audio files, one utterance each. Ids are paths below the folder unless the plan gives others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

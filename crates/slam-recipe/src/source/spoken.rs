@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::train;
+use super::split::train;
 
 /// The demo's texts, spoken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

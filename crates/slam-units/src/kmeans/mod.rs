@@ -3,13 +3,12 @@
 
 mod error;
 mod files;
-mod fit;
+pub(crate) mod fit;
 mod joblib;
 mod matrix;
 mod npy;
 
 pub use error::{CentroidFault, JoblibFault, KMeansError, NpyFault};
-pub(crate) use fit::Thinned;
 
 use std::sync::OnceLock;
 

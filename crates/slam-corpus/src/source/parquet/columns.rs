@@ -3,7 +3,21 @@ use slam_dataset::arrow::array::{
 };
 use slam_dataset::arrow::compute::cast;
 use slam_dataset::arrow::datatypes::DataType;
+use slam_dataset::arrow::error::ArrowError;
 use slam_dataset::schema::Word;
+
+/// A column that does not hold what its source needs.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::source) enum ColumnError {
+    #[error("there is no column '{0}'")]
+    Missing(String),
+    #[error("column '{0}' is no list of structs of word and times")]
+    NoWords(String),
+    #[error("column '{0}' has no fields word, start_time and end_time")]
+    NoTimes(String),
+    #[error("column '{column}': {source}")]
+    Type { column: String, source: ArrowError },
+}
 
 /// A batch of a file's rows, and their position in the file.
 pub(in crate::source) struct Batch {
@@ -51,17 +65,20 @@ impl Batch {
         format!("{} row {}", self.name, self.first + i as u64)
     }
 
-    fn column(&self, name: &str) -> Result<&ArrayRef, String> {
-        self.rows.column_by_name(name).ok_or_else(|| format!("there is no column '{name}'"))
+    fn column(&self, name: &str) -> Result<&ArrayRef, ColumnError> {
+        self.rows.column_by_name(name).ok_or_else(|| ColumnError::Missing(name.to_owned()))
     }
 
     /// Reads a column of text, or of numbers as text.
-    pub(in crate::source) fn strings(&self, name: &str) -> Result<Vec<Option<String>>, String> {
+    pub(in crate::source) fn strings(
+        &self,
+        name: &str,
+    ) -> Result<Vec<Option<String>>, ColumnError> {
         strings(self.column(name)?, name)
     }
 
     /// Reads a column of recordings.
-    pub(in crate::source) fn audio(&self, name: &str) -> Result<Vec<Option<Audio>>, String> {
+    pub(in crate::source) fn audio(&self, name: &str) -> Result<Vec<Option<Audio>>, ColumnError> {
         let column = self.column(name)?;
         let Some(audio) = column.as_struct_opt() else {
             return Ok(binary(column, name)?.into_iter().map(|b| b.map(Audio::Bytes)).collect());
@@ -81,8 +98,11 @@ impl Batch {
     }
 
     /// Reads a column of words and their times in seconds. Words without times are left out.
-    pub(in crate::source) fn words(&self, name: &str) -> Result<Vec<Option<Vec<Word>>>, String> {
-        let wrong = || format!("column '{name}' is no list of structs of word and times");
+    pub(in crate::source) fn words(
+        &self,
+        name: &str,
+    ) -> Result<Vec<Option<Vec<Word>>>, ColumnError> {
+        let wrong = || ColumnError::NoWords(name.to_owned());
         let lists = self.column(name)?.as_list_opt::<i32>().ok_or_else(wrong)?;
         (0..lists.len())
             .map(|i| {
@@ -96,13 +116,13 @@ impl Batch {
     }
 }
 
-fn words(list: &StructArray, name: &str) -> Result<Vec<Word>, String> {
+fn words(list: &StructArray, name: &str) -> Result<Vec<Word>, ColumnError> {
     let found = WORD_FIELDS.iter().find_map(|names| {
         let [word, start, end] = names.map(|field| list.column_by_name(field));
         Some((word?, start?, end?))
     });
     let Some((word, start, end)) = found else {
-        return Err(format!("column '{name}' has no fields word, start_time and end_time"));
+        return Err(ColumnError::NoTimes(name.to_owned()));
     };
     let (word, start, end) = (strings(word, name)?, seconds(start, name)?, seconds(end, name)?);
     let timed = word.into_iter().zip(start.iter().zip(&end));
@@ -111,23 +131,23 @@ fn words(list: &StructArray, name: &str) -> Result<Vec<Word>, String> {
         .collect())
 }
 
-fn converted(column: &ArrayRef, to: &DataType, name: &str) -> Result<ArrayRef, String> {
-    cast(column, to).map_err(|e| format!("column '{name}': {e}"))
+fn converted(column: &ArrayRef, to: &DataType, name: &str) -> Result<ArrayRef, ColumnError> {
+    cast(column, to).map_err(|source| ColumnError::Type { column: name.to_owned(), source })
 }
 
-fn strings(column: &ArrayRef, name: &str) -> Result<Vec<Option<String>>, String> {
+fn strings(column: &ArrayRef, name: &str) -> Result<Vec<Option<String>>, ColumnError> {
     let column = converted(column, &DataType::Utf8, name)?;
     let column: &StringArray = column.as_string();
     Ok(column.iter().map(|s| s.map(str::to_owned)).collect())
 }
 
-fn binary(column: &ArrayRef, name: &str) -> Result<Vec<Option<Vec<u8>>>, String> {
+fn binary(column: &ArrayRef, name: &str) -> Result<Vec<Option<Vec<u8>>>, ColumnError> {
     let column = converted(column, &DataType::Binary, name)?;
     let column: &BinaryArray = column.as_binary();
     Ok(column.iter().map(|b| b.map(<[u8]>::to_vec)).collect())
 }
 
-fn seconds(column: &ArrayRef, name: &str) -> Result<Float32Array, String> {
+fn seconds(column: &ArrayRef, name: &str) -> Result<Float32Array, ColumnError> {
     let column = converted(column, &DataType::Float32, name)?;
     Ok(column.as_primitive::<slam_dataset::arrow::datatypes::Float32Type>().clone())
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use slam_dataset::arrow::datatypes::Schema;
 use slam_dataset::parquet::arrow::ProjectionMask;
+use slam_dataset::parquet::errors::ParquetError;
 use slam_dataset::shard::batches::{self, Batches};
 
-use super::Batch;
+use super::{Batch, ColumnError};
 use crate::source::{Item, Items, Refused, SourceError, UnitFile, UnitFiles};
 
 /// The number of rows in memory at once. A row of audio is a megabyte or two.
@@ -25,19 +26,30 @@ impl Table {
 
     /// Fails if `column` is not one of the columns. The error lists the columns.
     pub(in crate::source) fn need(&self, column: &str) -> Result<(), SourceError> {
-        if self.has(column) {
-            return Ok(());
-        }
-        let names: Vec<_> = self.schema.fields().iter().map(|f| f.name().as_str()).collect();
-        Err(SourceError::Columns {
+        if self.has(column) { Ok(()) } else { Err(self.without(column)) }
+    }
+
+    /// The error that says that `column` is missing, and which columns there are.
+    pub(in crate::source) fn without(&self, column: &str) -> SourceError {
+        SourceError::Column {
             path: self.path.clone(),
-            message: format!("there is no column '{column}'; its columns are {}", names.join(", ")),
-        })
+            column: column.to_owned(),
+            found: self.schema.fields().iter().map(|f| f.name().clone()).collect(),
+        }
     }
 }
 
+/// A file of which nothing, or no further row, can be read.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("not a readable Parquet file: {0}; fetch it again")]
+    NoTable(ParquetError),
+    #[error("the file is broken: {0}; fetch it again")]
+    Broken(ParquetError),
+}
+
 /// Converts a batch of rows to items. The error says what is wrong with a column.
-type Convert<C> = dyn Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, String> + Send;
+type Convert<C> = dyn Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, ColumnError> + Send;
 
 /// Reads the rows of a unit's files as items.
 ///
@@ -46,7 +58,7 @@ type Convert<C> = dyn Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, Strin
 pub(in crate::source) fn read<C: Send + 'static>(
     unit: UnitFiles,
     choose: impl Fn(&Table) -> Result<(Vec<String>, C), SourceError>,
-    convert: impl Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, String> + Send + 'static,
+    convert: impl Fn(&Batch, &C) -> Result<Vec<Result<Item, Refused>>, ColumnError> + Send + 'static,
 ) -> Result<Items, SourceError> {
     let mut files = Vec::new();
     let mut total = 0;
@@ -56,7 +68,10 @@ pub(in crate::source) fn read<C: Send + 'static>(
                 total += opened.rows;
                 files.push(Ok(opened));
             }
-            Err(error) => files.push(Err(Refused::new(&file.entry.name, &file.entry.name, error))),
+            Err(error) => {
+                let name = &file.entry.name;
+                files.push(Err(Refused::new(name, name, error.to_string())));
+            }
         }
     }
     let stream = Stream {
@@ -82,12 +97,12 @@ fn open<C>(
     file: &UnitFile,
     part: Option<(u64, u64)>,
     choose: &impl Fn(&Table) -> Result<(Vec<String>, C), SourceError>,
-) -> Result<Result<Opened<C>, String>, SourceError> {
+) -> Result<Result<Opened<C>, FileError>, SourceError> {
     let read = |source| SourceError::Read { path: file.path.clone(), source };
     let opened = File::open(&file.path).map_err(read)?;
     let builder = match batches::open(opened) {
         Ok(builder) => builder,
-        Err(e) => return Ok(Err(format!("not a readable Parquet file: {e}; fetch it again"))),
+        Err(e) => return Ok(Err(FileError::NoTable(e))),
     };
     let table = Table { path: file.path.clone(), schema: Arc::clone(builder.schema()) };
     let (columns, chosen) = choose(&table)?;
@@ -110,7 +125,7 @@ fn open<C>(
             rows: end - first,
             chosen,
         }),
-        Err(e) => Err(format!("not a readable Parquet file: {e}; fetch it again")),
+        Err(e) => Err(FileError::NoTable(e)),
     })
 }
 
@@ -124,14 +139,15 @@ struct Stream<C> {
 impl<C> Stream<C> {
     /// Returns the next items of a file; `None` at its end.
     fn fill(&mut self, mut file: Opened<C>) -> Option<Vec<Result<Item, Refused>>> {
-        let refuse = |row: u64, error: String| {
+        let refuse = |row: u64, error: &dyn std::error::Error| {
             let origin = format!("{} from row {row}", file.name);
-            Some(vec![Err(Refused::new(format!("{}/{row:07}", stem(&file.name)), origin, error))])
+            let id = format!("{}/{row:07}", stem(&file.name));
+            Some(vec![Err(Refused::new(id, origin, error.to_string()))])
         };
         let rows = match file.reader.next()? {
             Ok(rows) => rows,
             // Rows after a broken page cannot be found.
-            Err(e) => return refuse(file.row, format!("the file is broken: {e}; fetch it again")),
+            Err(e) => return refuse(file.row, &FileError::Broken(e)),
         };
         let batch = Batch::new(rows, stem(&file.name).to_owned(), file.name.clone(), file.row);
         match (self.convert)(&batch, &file.chosen) {
@@ -140,7 +156,7 @@ impl<C> Stream<C> {
                 self.current = Some(file);
                 Some(items)
             }
-            Err(e) => refuse(file.row, e),
+            Err(e) => refuse(file.row, &e),
         }
     }
 }

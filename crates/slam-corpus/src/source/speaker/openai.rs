@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use slam_recipe::source::OpenAi;
 
-use super::{MAX_WAV_BYTES, SpeechError};
+use super::error::{MAX_WAV_BYTES, SpeechError};
 
 /// The waits between tries.
 const WAITS: [Duration; 4] = [
@@ -96,7 +96,7 @@ fn ask(agent: &ureq::Agent, url: &str, body: &serde_json::Value) -> Answer {
     };
     let server =
         |message: String| Answer::Refused(SpeechError::Server { url: url.to_owned(), message });
-    let said = || {
+    let refusal = || {
         let text = String::from_utf8_lossy(&audio[..audio.len().min(500)]).into_owned();
         format!("status {status}: {}", text.trim())
     };
@@ -105,11 +105,11 @@ fn ask(agent: &ureq::Agent, url: &str, body: &serde_json::Value) -> Answer {
             Answer::Refused(SpeechError::Text("the server sent no audio".to_owned()))
         }
         200 => Answer::Audio(audio),
-        401 | 403 => server(format!("{}; set {API_KEY}", said())),
+        401 | 403 => server(format!("{}; set {API_KEY}", refusal())),
         404 | 405 => {
-            server(format!("{}; it has no OpenAI speech API there, check the url", said()))
+            server(format!("{}; it has no OpenAI speech API there, check the url", refusal()))
         }
-        408 | 429 | 500..=599 => Answer::Busy(said()),
-        _ => Answer::Refused(SpeechError::Text(format!("the server answers {}", said()))),
+        408 | 429 | 500..=599 => Answer::Busy(refusal()),
+        _ => Answer::Refused(SpeechError::Text(format!("the server answers {}", refusal()))),
     }
 }

@@ -23,8 +23,8 @@ fn any_command_can_speak_and_a_silent_one_is_an_error() {
 fn a_command_gets_voice_text_and_file_each_as_one_word() {
     let speaker = |command: &str| Speaker::new(Engine::Command(command.into()), None);
     let text = "it's {voice} $HOME; `x`";
-    let said = speaker("printf %s:%s {voice} {text}").speak(text, "a b").unwrap();
-    assert_eq!(String::from_utf8(said).unwrap(), format!("a b:{text}"));
+    let audio = speaker("printf %s:%s {voice} {text}").speak(text, "a b").unwrap();
+    assert_eq!(String::from_utf8(audio).unwrap(), format!("a b:{text}"));
     assert_eq!(speaker("cat > {out}; echo talk").speak("hello", "en").unwrap(), b"hello\n");
     assert!(speaker("true > /dev/null {out}").speak("hello", "en").is_err());
     assert_eq!(speaker("awk '{print $1}'").speak("one two", "en").unwrap(), b"one\n");

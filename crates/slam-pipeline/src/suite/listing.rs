@@ -1,0 +1,69 @@
+//! What a suite's folder holds.
+
+use std::path::Path;
+
+use slam_recipe::ItemKey;
+use slam_recipe::params::Refused;
+use slam_recipe::source::Suite;
+
+use crate::source::{self, SourceError, SourceFile};
+
+/// The reason of files whose names are not of the layout.
+pub(super) const NO_ITEM: &str = "files of no item";
+
+/// What a suite's folder holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    /// Recordings that belong to an item, in the order of their items.
+    pub files: Vec<(ItemKey, SourceFile)>,
+    /// What does not belong to one, or is announced and not there.
+    pub refused: Vec<Refused>,
+    /// The split, where the layout says it.
+    pub split: Option<String>,
+}
+
+/// Something that is left out.
+pub(super) fn refused(id: &str, source: &str, reason: &str, error: impl Into<String>) -> Refused {
+    let (id, source, reason) = (id.to_owned(), source.to_owned(), reason.to_owned());
+    Refused { id, source, reason, error: error.into() }
+}
+
+pub(super) fn name_or(suite: &Suite, default: &str) -> String {
+    suite.name.clone().unwrap_or_else(|| default.to_owned())
+}
+
+impl Listing {
+    pub(super) fn add(&mut self, key: ItemKey, file: SourceFile) {
+        self.files.push((key, file));
+    }
+
+    pub(super) fn refuse(&mut self, file: &SourceFile, reason: &str, error: impl Into<String>) {
+        self.refused.push(refused(&file.relative, &file.relative, reason, error));
+    }
+
+    /// An id's fields are set apart by `|`, which no field may have.
+    pub(super) fn refuse_bars(&mut self) {
+        let barred = |key: &ItemKey| {
+            let fields = [&key.suite, &key.id, &key.voice, &key.kind, &key.subkind];
+            fields.into_iter().chain(&key.file).any(|field| field.contains('|'))
+        };
+        for (key, file) in std::mem::take(&mut self.files) {
+            if barred(&key) {
+                self.refuse(&file, NO_ITEM, "a field of the item has a '|'; rename it");
+            } else {
+                self.add(key, file);
+            }
+        }
+    }
+}
+
+/// The recordings of a folder, as `folder/…/stem`.
+pub(super) fn recordings(folder: &Path) -> Result<Vec<SourceFile>, SourceError> {
+    source::list_folder(folder)
+}
+
+/// A relative path's folder (without a last `/`) and its file's stem.
+pub(super) fn folder_and_stem(relative: &str) -> (&str, &str) {
+    let (folder, file) = relative.rsplit_once('/').unwrap_or(("", relative));
+    (folder, file.rsplit_once('.').map_or(file, |(stem, _)| stem))
+}

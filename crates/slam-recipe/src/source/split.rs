@@ -1,0 +1,5 @@
+//! The split of a source that names none.
+
+pub(super) fn train() -> String {
+    "train".to_owned()
+}
