@@ -82,14 +82,14 @@ fn recordings_become_units_and_an_unreadable_one_is_quarantined() {
     let said = run(&[&arguments[..], &["--max-bad-fraction", "0.1"]].concat()).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(said.stdout.contains("1 were up to date"), "{}", said.stdout);
-    let units = data.join("input/unitise-v1/mfcc-25hz/part-00000-of-00001.parquet");
+    let units = data.join("input/unitise-v2/mfcc-25hz/part-00000-of-00001.parquet");
     assert!(units.is_file());
 }
 
 #[test]
 fn a_broken_shard_is_found_named_and_remade() {
     let demo = Demo::finished().copy().unwrap();
-    let shard = demo.data().join("demo-stories/ingest-v1/part-00000-of-00003.parquet");
+    let shard = demo.data().join("demo-stories/ingest-v2/part-00000-of-00003.parquet");
     let good = fs::read(&shard).unwrap();
     // Truncated: the run sees it by its size and makes it again.
     fs::write(&shard, &good[..good.len() / 2]).unwrap();
@@ -116,8 +116,8 @@ fn a_broken_shard_is_found_named_and_remade() {
 #[test]
 fn a_shard_that_breaks_under_a_stage_is_named() {
     let demo = Demo::finished().copy().unwrap();
-    let units = demo.data().join("demo-stories/unitise-v1/mfcc-25hz/part-00000-of-00003.parquet");
-    let corpus = demo.data().join("demo-stories/ingest-v1/part-00000-of-00003.parquet");
+    let units = demo.data().join("demo-stories/unitise-v2/mfcc-25hz/part-00000-of-00003.parquet");
+    let corpus = demo.data().join("demo-stories/ingest-v2/part-00000-of-00003.parquet");
     let mut bad = fs::read(&corpus).unwrap();
     let end = bad.len() - 20;
     bad[end..].fill(0);
@@ -133,7 +133,7 @@ fn a_shard_that_breaks_under_a_stage_is_named() {
 #[test]
 fn a_full_disk_is_said_and_a_second_run_goes_on() {
     let demo = Demo::finished().copy().unwrap();
-    let shard = demo.data().join("demo-stories/ingest-v1/part-00001-of-00003.parquet");
+    let shard = demo.data().join("demo-stories/ingest-v2/part-00001-of-00003.parquet");
     let good = fs::read(&shard).unwrap();
     fs::remove_file(&shard).unwrap();
     // A limit on the size of files stands in for a full disk: writes fail half-way in the same way.
@@ -175,7 +175,7 @@ fn interrupt(command: &mut Command, ready: impl Fn() -> bool) -> (Option<i32>, S
 fn ctrl_c_in_a_stage_keeps_what_is_done() {
     let demo = Demo::finished().copy().unwrap();
     fs::remove_dir_all(demo.data()).unwrap();
-    let first = demo.data().join("demo-stories/ingest-v1/part-00000-of-00003.json");
+    let first = demo.data().join("demo-stories/ingest-v2/part-00000-of-00003.json");
     let (code, said) = interrupt(&mut demo.command(&["--jobs", "1"]), || first.exists());
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("again to go on"), "{said}");

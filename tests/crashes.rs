@@ -119,7 +119,7 @@ fn a_full_disk_is_said_nothing_half_is_published_and_the_run_goes_on_when_there_
 mount -t tmpfs -o size=1500k tmpfs "$DISK" || exit 77
 "$@"; echo "code $?" >&2
 find "$DISK" -name '*.tmp' -o -size 0 -name 'part-*' >&2
-for shard in "$DISK"/data/tiny/ingest-v1/*.json; do [ -f "${shard%.json}.parquet" ] || echo "half $shard" >&2; done
+for shard in "$DISK"/data/tiny/ingest-v2/*.json; do [ -f "${shard%.json}.parquet" ] || echo "half $shard" >&2; done
 mount -o remount,size=64m "$DISK" || exit 77
 "$@" && cp -r "$DISK/data" "$OUT"
 "#;

@@ -27,7 +27,7 @@ fn the_chain_runs_from_stories_to_a_report() {
         let line = changes.lines().find(|l| l.starts_with(suite)).unwrap();
         assert_eq!(line.matches(", ").count(), 2, "{line}");
     }
-    for stage in ["ingest-v1", "unitise-v1/mfcc-25hz"] {
+    for stage in ["ingest-v2", "unitise-v2/mfcc-25hz"] {
         let shard =
             demo.data().join("demo-stories").join(stage).join("part-00002-of-00003.parquet");
         assert!(shard.is_file(), "{}", shard.display());
@@ -101,8 +101,8 @@ fn a_second_run_does_nothing_but_say_so() {
 #[test]
 fn a_deleted_shard_alone_is_made_again_byte_for_byte() {
     for lost in [
-        "demo-stories/ingest-v1/part-00001-of-00003.parquet",
-        "demo-preference/unitise-v1/mfcc-25hz/part-00001-of-00002.parquet",
+        "demo-stories/ingest-v2/part-00001-of-00003.parquet",
+        "demo-preference/unitise-v2/mfcc-25hz/part-00001-of-00002.parquet",
         "demo-cloze/benchmark-v1/mfcc-25hz/part-00000-of-00001.parquet",
     ] {
         let demo = Demo::finished().copy().unwrap();

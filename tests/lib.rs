@@ -4,12 +4,15 @@
 //! else is built in, and handed to the commands by the variables that a cluster node would use.
 
 pub mod tiny;
+pub mod wav;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::{env, fs, io};
 
+use serde_json::Value;
+use slam_commands::build::outside_cargo;
 use tempfile::TempDir;
 
 /// The workspace's folder.
@@ -28,20 +31,13 @@ pub fn features() -> impl Iterator<Item = String> {
         .into_iter()
 }
 
-/// Builds the programs, once a test process.
-fn programs() -> &'static Path {
+/// The folder of the programs, which are built once a test process.
+pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let features = features().map(|f| format!("slam/{f}")).collect::<Vec<_>>().join(",");
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        // Build scripts that watch what cargo tells of this test's package would run again.
-        for (name, _) in env::vars_os() {
-            let name = name.to_string_lossy();
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                command.env_remove(&*name);
-            }
-        }
-        let status = command
+        let status = outside_cargo(&mut command)
             .args(["build", "--release", "--quiet", "-p", "xtask", "-p", "slam"])
             .args(["-p", "slam-speak", "--features", &features])
             .current_dir(workspace())
@@ -166,6 +162,30 @@ impl Demo {
         let mut command = xtask(&["demo", "--quick"]);
         command.arg("--data").arg(self.data()).arg("--run").arg(self.run()).args(more);
         command
+    }
+}
+
+/// The pipeline of a run with everything that was set, in a form that becomes TOML.
+///
+/// # Panics
+/// If the folder is no run's.
+pub fn pipeline_of(run: &Path) -> Value {
+    let file = run.join("run.json");
+    let text = fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut file: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let mut pipeline = file["pipeline"].take();
+    drop_nulls(&mut pipeline);
+    pipeline
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use slam_tests::{Demo, Said, run};
+use slam_tests::{Demo, Said, run, wav};
 
 /// A pipeline over the quick demo's stories and tokeniser, whose shards are there, and a dataset of pairs.
 const PIPELINE: &str = r#"
@@ -184,31 +184,21 @@ fn a_source_of_pairs_that_cannot_be_is_refused_before_any_work() {
     }
 }
 
-/// A RIFF file of half a second whose sound depends on `i`.
-fn wav(i: u32) -> Vec<u8> {
-    let samples = 8_000u32;
-    let mut out = Vec::new();
-    out.extend_from_slice(b"RIFF");
-    out.extend_from_slice(&(36 + 2 * samples).to_le_bytes());
-    out.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    out.extend_from_slice(&16_000u32.to_le_bytes());
-    out.extend_from_slice(&32_000u32.to_le_bytes());
-    out.extend_from_slice(b"\x02\0\x10\0data");
-    out.extend_from_slice(&(2 * samples).to_le_bytes());
-    for t in 0..samples {
+/// A WAV file of half a second whose sound depends on `i`.
+fn sound(i: u32) -> Vec<u8> {
+    wav::of((0..8_000).map(|t| {
         // A tone that rises in steps, each file from another start.
         let hertz = f64::from(150 + 170 * i + 400 * (t / 1_000));
         let phase = f64::from(t) / 16_000.0 * hertz * std::f64::consts::TAU;
-        out.extend_from_slice(&((phase.sin() * 9_000.0) as i16).to_le_bytes());
-    }
-    out
+        (phase.sin() * 9_000.0) as i16
+    }))
 }
 
 #[test]
 fn swags_csv_is_spoken_and_becomes_pairs() {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..97 {
-        fs::write(folder.path().join(format!("{i}.wav")), wav(i % 13)).unwrap();
+        fs::write(folder.path().join(format!("{i}.wav")), sound(i % 13)).unwrap();
     }
     let mut csv = String::from(
         ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label\n",
@@ -240,7 +230,7 @@ fn swags_csv_is_spoken_and_becomes_pairs() {
     let (rows, refused) = (sum(&pairs, |r| &r["rows"]), sum(&pairs, |r| &r["quarantined"]));
     assert!(pairs.len() == 2 && rows + refused == 18.0 && rows >= 12.0, "{rows} and {refused}");
     let before = bytes(&pairs[0].0);
-    for stage in ["ingest-v1", "unitise-v1/mfcc-25hz", "pair-v1/mfcc-25hz"] {
+    for stage in ["ingest-v2", "unitise-v2/mfcc-25hz", "pair-v1/mfcc-25hz"] {
         let shard = project.demo.data().join("pairs").join(stage);
         fs::remove_file(shard.join("part-00000-of-00002.parquet")).unwrap();
     }

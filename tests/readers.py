@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 dataset, recordings = Path(sys.argv[1]), Path(sys.argv[2])
-corpus = sorted(str(p) for p in (dataset / "ingest-v1").glob("part-*-of-*.parquet"))
-units = sorted(str(p) for p in (dataset / "unitise-v1").glob("*/part-*-of-*.parquet"))
+corpus = sorted(str(p) for p in (dataset / "ingest-v2").glob("part-*-of-*.parquet"))
+units = sorted(str(p) for p in (dataset / "unitise-v2").glob("*/part-*-of-*.parquet"))
 names = sorted(p.name for p in recordings.glob("*.wav"))
 
 
@@ -39,6 +39,7 @@ if has("pyarrow"):
     rows = [row for path in units for row in pq.read_table(path).to_pylist()]
     assert [r["id"] for r in rows] == names
     assert all(len(r["units"]) == len(r["durations"]) > 0 for r in rows)
+    assert all(r["item"] is None for r in rows), rows
     print("read by pyarrow")
 
 if has("duckdb"):
@@ -50,6 +51,9 @@ if has("duckdb"):
     assert found[:2] == (len(names), 4000 * len(names)) and found[2] > 100, found
     found = duckdb.sql(f"select sum(list_sum(durations)) from read_parquet({units!r})").fetchall()[0]
     assert found[0] > 0, found
+    for shards in (corpus, units):
+        found = duckdb.sql(f"select count(*), count(item), count(item.side) from read_parquet({shards!r})").fetchall()[0]
+        assert found == (len(names), 0, 0), found
     print("read by duckdb")
 
 if has("datasets", "soundfile"):

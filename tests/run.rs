@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use serde_json::{Value, json};
-use slam_tests::{Demo, Said, workspace};
+use slam_tests::{Demo, Said, pipeline_of, workspace};
 use tempfile::TempDir;
 
 /// Steps of the run that is killed and interrupted.
@@ -32,9 +32,7 @@ impl Trial {
     }
 
     fn with(change: impl FnOnce(&mut Value)) -> Self {
-        let text = fs::read_to_string(Demo::finished().run().join("run.json")).unwrap();
-        let mut pipeline = serde_json::from_str::<Value>(&text).unwrap()["pipeline"].take();
-        drop_nulls(&mut pipeline);
+        let mut pipeline = pipeline_of(&Demo::finished().run());
         pipeline.as_object_mut().unwrap().remove("evaluate");
         pipeline["train"]["params"]["optimiser"]["log_every"] = json!(1);
         pipeline["train"]["params"]["optimiser"]["save_every_seconds"] = json!(0.2);
@@ -95,17 +93,6 @@ impl Trial {
             }
         }
         (curve, fs::read(self.pretrain().join("final/model.safetensors")).unwrap())
-    }
-}
-
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|_, v| !v.is_null());
-            map.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        _ => {}
     }
 }
 
@@ -264,10 +251,7 @@ fn a_broken_loss_stops_the_run_and_lists_the_steps_samples() {
 
 #[test]
 fn tensorboard_opens_what_a_run_writes() {
-    let Some(python) = env::var_os("SLAM_PYTHON") else {
-        println!("skipped: SLAM_PYTHON names no Python with tensorboard (tests/requirements.txt)");
-        return;
-    };
+    let Some(python) = slam_testing::python(&["tensorboard"]) else { return };
     let stage = Demo::finished().run().join("pretrain");
     let output = Command::new(python)
         .arg(workspace().join("tests/read_events.py"))

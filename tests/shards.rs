@@ -62,12 +62,12 @@ fn status_tells_done_missing_and_stale_why_and_who() {
     );
     // A recording changes, a parameter changes, a shard goes.
     fs::write(tiny.input.join("0007.wav"), wav(99)).unwrap();
-    fs::remove_file(data.join("tiny/ingest-v1/part-00002-of-00003.parquet")).unwrap();
+    fs::remove_file(data.join("tiny/ingest-v2/part-00002-of-00003.parquet")).unwrap();
     let said = status(&["--set", "tokeniser.features.filters=21"]);
     assert!(said.contains("tiny ingest: 1 done, 1 missing, 1 stale, 0 broken"), "{said}");
     let line = |name: &str| said.lines().find(|l| l.contains(name)).unwrap().to_owned();
-    assert!(line("ingest-v1/part-00001").contains("stale: its inputs changed; made by"), "{said}");
-    let units = line("unitise-v1/mfcc/part-00001");
+    assert!(line("ingest-v2/part-00001").contains("stale: its inputs changed; made by"), "{said}");
+    let units = line("unitise-v2/mfcc/part-00001");
     assert!(units.contains("its parameters changed, its inputs changed"), "{said}");
     let json =
         tiny.command(&data, &["shards", "status", "tiny", "--json"]).output().unwrap().into();
@@ -104,7 +104,7 @@ fn verify_names_every_bad_shard() {
     let data = dir.path().join("data");
     done(&mut tiny.command(&data, &["prepare-data", "--stage", "ingest"]));
     let shard =
-        |i: u32, ending: &str| data.join(format!("tiny/ingest-v1/part-{i:05}-of-00004.{ending}"));
+        |i: u32, ending: &str| data.join(format!("tiny/ingest-v2/part-{i:05}-of-00004.{ending}"));
     let mut bytes = fs::read(shard(0, "parquet")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -39,7 +39,7 @@ fn librispeech(folder: &Path) {
 }
 
 fn shard(folder: &Path, dataset: &str) -> PathBuf {
-    folder.join("data").join(dataset).join("ingest-v1/part-00000-of-00001.parquet")
+    folder.join("data").join(dataset).join("ingest-v2/part-00000-of-00001.parquet")
 }
 
 fn rows(shard: &Path) -> u64 {

@@ -1,12 +1,13 @@
 //! Shards on an object store: a real S3-speaking server (moto), started by the test.
 //!
-//! `SLAM_PYTHON` names the Python with the packages of `tests/requirements.txt`; without it the test is skipped.
+//! `SLAM_PYTHON` names the Python with the packages of `tests/requirements.txt`; without it the test is
+//! skipped, or fails with `CI=true`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use slam_tests::tiny::{Tiny, tree};
 struct S3 {
     server: Child,
     endpoint: String,
-    python: String,
+    python: PathBuf,
 }
 
 impl Drop for S3 {
@@ -30,17 +31,7 @@ impl Drop for S3 {
 
 impl S3 {
     fn start() -> Option<Self> {
-        let Ok(python) = std::env::var("SLAM_PYTHON") else {
-            eprintln!("skipped: SLAM_PYTHON names no Python with moto");
-            return None;
-        };
-        let has_moto = Command::new(&python).args(["-c", "import moto.server, boto3"]).output();
-        if !has_moto.is_ok_and(|o| o.status.success()) {
-            eprintln!(
-                "skipped: {python} has no moto[s3,server]; pip install -r tests/requirements.txt"
-            );
-            return None;
-        }
+        let python = slam_testing::python(&["moto.server", "boto3"])?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Command::new(&python)
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
@@ -134,7 +125,7 @@ fn shards_on_s3_are_those_of_a_local_run_and_any_mirror_goes_on_with_them() {
     let said = shards("two", &["show", "tiny", "--quarantine"]);
     assert!(said.stdout.contains("0013.wav"), "{said:?}");
     // A shard that broke in the bucket is found there, and remade alone from what the bucket has.
-    let key = "some/folder/tiny/unitise-v1/mfcc/part-00002-of-00004.parquet";
+    let key = "some/folder/tiny/unitise-v2/mfcc/part-00002-of-00004.parquet";
     s3.python(&format!("s3.put_object(Bucket='speech',Key='{key}',Body=b'x')"));
     let said = shards("three", &["verify"]);
     assert_eq!(said.code, Some(1));

@@ -5,31 +5,19 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use slam_tests::{Demo, Said, run, workspace};
+use slam_tests::{Demo, Said, run, wav, workspace};
 
 /// A 16 kHz WAV file of a melody, 0.2 s a note.
 fn write_wav(path: &Path, notes_hz: &[f64]) {
-    let samples: Vec<i16> = notes_hz
-        .iter()
-        .flat_map(|hz| {
-            (0..3200).map(move |i| {
-                let phase = f64::from(i) / 16_000.0 * hz * std::f64::consts::TAU;
-                // Two harmonics: a bare sine leaves most mel bands empty.
-                (6000.0 * phase.sin() + 3000.0 * (3.0 * phase).sin()) as i16
-            })
+    let samples = notes_hz.iter().flat_map(|hz| {
+        (0..3200).map(move |i| {
+            let phase = f64::from(i) / 16_000.0 * hz * std::f64::consts::TAU;
+            // Two harmonics: a bare sine leaves most mel bands empty.
+            (6000.0 * phase.sin() + 3000.0 * (3.0 * phase).sin()) as i16
         })
-        .collect();
-    let bytes = 2 * samples.len() as u32;
-    let mut wav = Vec::from(*b"RIFF");
-    wav.extend((36 + bytes).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wav.extend(16_000u32.to_le_bytes());
-    wav.extend(32_000u32.to_le_bytes());
-    wav.extend(b"\x02\0\x10\0data");
-    wav.extend(bytes.to_le_bytes());
-    wav.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+    });
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, wav).unwrap();
+    fs::write(path, wav::of(samples)).unwrap();
 }
 
 /// The quick demo's settings, so that its centroids are found and the suite gets the model's own units.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io};
 
-use crate::xtask;
+use crate::{wav, xtask};
 
 /// Bytes of a shard of the tiny pipeline: a quarter of a second of speech is taken for 4,400.
 const SHARD_BYTES: u64 = 22_000;
@@ -18,23 +18,10 @@ pub struct Tiny {
     pub pipeline: PathBuf,
 }
 
-/// A 16 kHz mono WAV file of a quarter of a second of noise that only the seed decides.
+/// A WAV file of a quarter of a second of noise that only the seed decides.
 pub fn wav(seed: u64) -> Vec<u8> {
-    let samples = 4000_u32;
-    let mut out = Vec::from(b"RIFF");
-    out.extend((36 + 2 * samples).to_le_bytes());
-    out.extend(b"WAVEfmt ");
-    out.extend(16_u32.to_le_bytes());
-    for (value, bytes) in [(1, 2), (1, 2), (16_000, 4), (32_000, 4), (2, 2), (16_u32, 2)] {
-        out.extend(&value.to_le_bytes()[..bytes]);
-    }
-    out.extend(b"data");
-    out.extend((2 * samples).to_le_bytes());
     let mut state = seed;
-    for _ in 0..samples {
-        out.extend(((random(&mut state) >> 52) as i16 - 2048).to_le_bytes());
-    }
-    out
+    wav::of((0..4000).map(|_| (random(&mut state) >> 52) as i16 - 2048))
 }
 
 /// The next number of a stream (splitmix64).

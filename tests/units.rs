@@ -99,7 +99,7 @@ fn a_tokeniser_of_ones_own_is_a_toml_file_whose_files_are_checked() {
     write(&found);
     let said = prepare();
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(data.join("input/unitise-v1/own/part-00000-of-00001.parquet").is_file());
+    assert!(data.join("input/unitise-v2/own/part-00000-of-00001.parquet").is_file());
     fs::remove_file(&centroids).unwrap();
     let said = prepare();
     assert!(said.code == Some(1) && said.stderr.contains("curl"), "{said:?}");

@@ -9,10 +9,7 @@ use slam_audio::decode_file;
 
 #[test]
 fn lossless_files_are_soundfiles_bits_and_lossy_ones_its_sound() {
-    let Some(python) = std::env::var_os("SLAM_PYTHON") else {
-        println!("skipped: SLAM_PYTHON names no Python with soundfile");
-        return;
-    };
+    let Some(python) = slam_testing::python(&["soundfile"]) else { return };
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fixtures = std::env::var_os("SLAM_FIXTURES")
         .map_or_else(|| here.join("../../tests/fixtures"), PathBuf::from);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use slam_recipe::lock::{Lock, LockedDataset, Prepared, Shard};
+use slam_recipe::lock::{Lock, LockError, LockedDataset, Prepared, Shard};
 use slam_recipe::pipeline::Dataset;
 use slam_recipe::receipt::ShardState;
 use slam_recipe::{Pipeline, Stage};
@@ -56,7 +56,16 @@ pub(crate) fn read(
         Lock::read(&root.folder).and_then(|lock| lock.select(&root.folder, pipeline, needed));
     match selected {
         Ok(prepared) => Ok(prepared),
-        Err(e) => bail!("{e}; prepare the data with `{command}`"),
+        Err(e @ (LockError::Missing { .. } | LockError::Unknown { .. })) => {
+            bail!("{e}; prepare the data with `{command}`")
+        }
+        Err(e @ LockError::Differs { .. }) => {
+            bail!("{e}; prepare the data so with `{command}`, or leave the fields as they were")
+        }
+        Err(e @ (LockError::Form { .. } | LockError::Version { .. })) => {
+            bail!("{e}: `{command}`")
+        }
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use slam_pipeline::{DataManifest, RunStep};
+use slam_recipe::lock::Lock;
 use slam_recipe::pipeline::Dataset;
 use slam_recipe::source::Source;
 use slam_recipe::{Pipeline, Request};
@@ -54,6 +55,7 @@ pub(crate) fn settle(
         };
         dataset.source = manifest.dataset().source;
     }
+    recall(pipeline, data);
     take_folders(pipeline, &sources.folders)?;
     for dataset in &pipeline.datasets {
         let Some(folder) = dataset.source.folder() else { continue };
@@ -75,6 +77,27 @@ pub(crate) fn settle(
         }
     }
     Ok(())
+}
+
+/// Takes the folders that datasets were read from before, as the lock of a data root has them, where the pipeline's
+/// own are not there: what `--source` named need not be named again.
+pub(crate) fn recall(pipeline: &mut Pipeline, data: &Path) {
+    // A lock that cannot be read is an error of the command that would write it.
+    let Ok(lock) = Lock::read(data) else { return };
+    let tokeniser = &pipeline.tokeniser.name;
+    for dataset in &mut pipeline.datasets {
+        let Some(locked) = lock.dataset(&dataset.name, tokeniser) else { continue };
+        let before = &locked.dataset.source;
+        let same = before.without_place() == dataset.source.without_place();
+        let absent = !dataset.source.folder().is_some_and(is_whole);
+        let Some(folder) = before.folder().filter(|f| same && absent && is_whole(f)) else {
+            continue;
+        };
+        if let Some(place) = dataset.source.folder_mut() {
+            eprintln!("dataset '{}' is read from {}, as before", dataset.name, folder.display());
+            *place = Some(folder.to_owned());
+        }
+    }
 }
 
 /// Leaves the dataset that is asked for, and the one that centroids are fitted on.

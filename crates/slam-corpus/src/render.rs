@@ -70,9 +70,15 @@ pub(crate) fn render(
     max_samples: usize,
     emit: &mut dyn FnMut(Utterance) -> bool,
 ) -> Result<u64, RowError> {
-    let Item { id, origin, split, speaker: voice, text, words, sound, activity, span } = item;
-    let path = file_name(if matches!(sound, Sound::File(_)) { &origin } else { &id });
-    let row = Utterance { id, path, split, speaker: voice, text, words, ..Utterance::default() };
+    let Item { id, origin, split, speaker: voice, text, words, sound, activity, span, item } = item;
+    let path = match (&sound, &item) {
+        (Sound::File(_), _) => file_name(&origin),
+        // The last part of an item's id is but `positive` or `chosen`.
+        (Sound::Bytes(_) | Sound::Text { .. }, Some(_)) => format!("{}.flac", plain(&id)),
+        (Sound::Bytes(_) | Sound::Text { .. }, None) => file_name(&id),
+    };
+    let row =
+        Utterance { id, path, split, speaker: voice, text, words, item, ..Utterance::default() };
     let bytes = match sound {
         Sound::File(path) => match small_file(&path)? {
             Some(bytes) => bytes,
@@ -185,6 +191,8 @@ fn part(row: &Utterance, start: u64, num_samples: usize) -> Utterance {
         path: format!("{stem}@{start:010}.flac"),
         text,
         words,
+        // An item is a whole utterance.
+        item: None,
         ..row.clone()
     }
 }
@@ -225,21 +233,30 @@ fn part_of(samples: &[f32], span: Option<(f64, Option<f64>)>) -> Result<&[f32], 
 fn file_name(name: &str) -> String {
     let file = name.rsplit('/').next().unwrap_or(name);
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-    format!("{}.flac", stem.replace(['|', ' '], "_"))
+    format!("{}.flac", plain(stem))
+}
+
+/// Returns a text as one name of a file.
+fn plain(text: &str) -> String {
+    text.replace(['/', '|', ' '], "_")
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use slam_recipe::item::{PairSegment, Segment};
 
     fn try_rows(
         bytes: Vec<u8>,
         max_seconds: usize,
         words: Option<Vec<Word>>,
     ) -> (Vec<Utterance>, Result<u64, RowError>) {
-        let mut item = Item::new("b/x.flac", "b/x.flac", "train", Sound::Bytes(bytes));
-        item.words = words;
+        let item = Item::new("b/x.flac", "b/x.flac", "train", Sound::Bytes(bytes));
+        try_item(Item { words, ..item }, max_seconds)
+    }
+
+    fn try_item(item: Item, max_seconds: usize) -> (Vec<Utterance>, Result<u64, RowError>) {
         let mut out = Vec::new();
         let result = render(item, None, max_seconds * RATE_HZ as usize, &mut |row| {
             out.push(row);
@@ -274,6 +291,25 @@ mod tests {
         let (none, result) = try_rows(silence.clone(), 30, None);
         assert!(none.is_empty() && matches!(result, Err(RowError::NoSpeech(_))), "{result:?}");
         assert_eq!(rows(silence, 60, None).len(), 1);
+    }
+
+    #[test]
+    fn an_item_goes_with_the_whole_utterance_and_not_with_a_piece_of_it() {
+        let segment = PairSegment { pair: "a/1".into(), segment: Segment::Chosen };
+        let purpose = slam_recipe::Item::Pair(segment);
+        let flac = flac::encode(&recording(&[1, 1, 1, 0, 0, 1, 1, 1]), RATE_HZ);
+        let rows = |max_seconds| {
+            let sound = Sound::Bytes(flac.clone());
+            let (rows, result) =
+                try_item(Item::of(purpose.clone(), "x", "train", sound), max_seconds);
+            result.unwrap();
+            rows
+        };
+        let whole = rows(30);
+        assert_eq!((whole.len(), &whole[0].item), (1, &Some(purpose.clone())));
+        assert_eq!((&*whole[0].id, &*whole[0].path), ("a/1/chosen", "a_1_chosen.flac"));
+        let pieces = rows(5);
+        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.item.is_none()));
     }
 
     #[test]

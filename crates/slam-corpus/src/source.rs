@@ -68,9 +68,22 @@ pub struct Item {
     pub activity: Activity,
     /// The part of the sound that is the utterance, in seconds; `None` for the whole sound.
     pub span: Option<(f64, Option<f64>)>,
+    /// What the utterance is for, where it is a benchmark's or a preference pair's.
+    pub item: Option<slam_recipe::Item>,
 }
 
 impl Item {
+    /// Makes the item of a benchmark's or a pair's utterance, whose id follows from what it is for.
+    pub fn of(
+        item: slam_recipe::Item,
+        origin: impl Into<String>,
+        split: impl Into<String>,
+        sound: Sound,
+    ) -> Self {
+        let id = item.utterance_id();
+        Self { item: Some(item), ..Self::new(id, origin, split, sound) }
+    }
+
     /// Makes an item without any further information.
     pub fn new(
         id: impl Into<String>,
@@ -88,6 +101,7 @@ impl Item {
             sound,
             activity: Activity::Detect,
             span: None,
+            item: None,
         }
     }
 }

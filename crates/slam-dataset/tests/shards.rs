@@ -3,15 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
+use slam_dataset::arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StructArray};
+use slam_dataset::parquet::arrow::ArrowWriter;
 use slam_dataset::schema::{
     BenchmarkPair, PreferencePair, Score, TokeniserInfo, UnitSequence, Utterance, Word,
 };
 use slam_dataset::shard::{self, Row, ShardReader};
 use slam_dataset::work;
 use slam_dataset::{Context, Outcome};
+use slam_recipe::item::{BenchmarkItem, Item, PairSegment, Segment, Side};
 use slam_recipe::params::{ImportParams, Work};
 use slam_recipe::receipt::Planned;
 use slam_recipe::receipt::ShardState;
@@ -31,6 +36,19 @@ fn comes_back<T: Row + Clone + PartialEq + std::fmt::Debug>(rows: &[T]) {
     assert_eq!(reader.collect::<Result<Vec<_>, _>>().unwrap(), rows);
 }
 
+fn benchmark() -> Item {
+    Item::Benchmark(BenchmarkItem {
+        suite: "swuggy".into(),
+        pair: "1|2".into(),
+        voice: "en-us".into(),
+        kind: String::new(),
+        subkind: String::new(),
+        frequency: Some(7),
+        side: Side::Negative,
+        file: Some("aA#b".into()),
+    })
+}
+
 #[test]
 fn every_dataset_comes_back() {
     let words = vec![Word { word: "a".into(), start: 0.0, end: 0.25 }];
@@ -45,6 +63,7 @@ fn every_dataset_comes_back() {
             speaker: Some("s".into()),
             text: None,
             words: Some(words.clone()),
+            item: Some(benchmark()),
         },
         Utterance { id: "2".into(), ..Default::default() },
     ]);
@@ -56,6 +75,12 @@ fn every_dataset_comes_back() {
             split: "train".into(),
             text: Some("t".into()),
             words: Some(words),
+            item: Some(benchmark()),
+        },
+        UnitSequence {
+            id: "a|b/rejected".into(),
+            item: Some(Item::Pair(PairSegment { pair: "a|b".into(), segment: Segment::Rejected })),
+            ..Default::default()
         },
         UnitSequence::default(),
     ]);
@@ -140,6 +165,79 @@ fn a_shard_of_another_dataset_is_refused_by_name() {
     assert!(error.contains("not a units shard") && error.contains("a.parquet"), "{error}");
 }
 
+/// Writes a batch as it is.
+fn write_batch(path: &Path, batch: &RecordBatch) {
+    let file = fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// A shard as the layout before the column `item` had it.
+fn write_old<T: Row>(path: &Path, rows: &[T]) {
+    let mut batch = T::to_batch(rows).unwrap();
+    batch.remove_column(batch.schema().index_of("item").unwrap());
+    write_batch(path, &batch);
+}
+
+#[test]
+fn a_shard_of_the_old_layout_says_so_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let rows =
+        [UnitSequence { id: "1".into(), units: vec![3], durations: vec![1], ..Default::default() }];
+    write_old(&path, &rows);
+    let error = shard::read::<UnitSequence>(&path).unwrap_err().to_string();
+    for part in ["a.parquet", "old layout of units shards", "'item'", "prepare the data again"] {
+        assert!(error.contains(part), "{error}");
+    }
+    let read: Result<Vec<_>, _> =
+        ShardReader::<UnitSequence>::open_any_layout(&path).unwrap().collect();
+    assert_eq!(read.unwrap(), rows);
+    write_old(&path, &[Utterance::default()]);
+    let error = shard::read::<Utterance>(&path).unwrap_err().to_string();
+    assert!(error.contains("old layout of corpus shards"), "{error}");
+    let error = shard::read::<UnitSequence>(&path).unwrap_err().to_string();
+    assert!(error.contains("not a units shard"), "{error}");
+}
+
+/// 400 rows of a benchmark, with another value of one field of row 300's item.
+fn with_field(name: &str, value: Option<&str>) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let row = UnitSequence { item: Some(benchmark()), ..Default::default() };
+    let batch = UnitSequence::to_batch(&vec![row; 400]).unwrap();
+    let at = batch.schema().index_of("item").unwrap();
+    let item: &StructArray = batch.column(at).as_any().downcast_ref().unwrap();
+    let (fields, mut columns, nulls) = item.clone().into_parts();
+    let field = fields.find(name).unwrap().0;
+    let texts: &StringArray = columns[field].as_any().downcast_ref().unwrap();
+    let texts = (0..400).map(|i| match i {
+        300 => value,
+        _ => texts.is_valid(i).then(|| texts.value(i)),
+    });
+    let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
+    columns[field] = texts;
+    let mut all = batch.columns().to_vec();
+    all[at] = Arc::new(StructArray::try_new(fields, columns, nulls).unwrap());
+    write_batch(&path, &RecordBatch::try_new(batch.schema(), all).unwrap());
+    shard::read::<UnitSequence>(&path).unwrap_err().to_string()
+}
+
+#[test]
+fn a_value_that_an_item_may_not_have_is_named_by_its_column_and_row() {
+    for (name, value, says) in [
+        ("side", Some("left"), "'item.side' is 'left' in row 300, expected positive or negative"),
+        ("side", None, "'item.side and item.segment' is null in row 300"),
+        ("segment", Some("prompt"), "'item.segment' is 'prompt' in row 300, expected null"),
+        ("suite", None, "'item.suite' is null in row 300"),
+        ("pair", None, "'item.pair' is null in row 300"),
+    ] {
+        let error = with_field(name, value);
+        assert!(error.contains(says) && error.contains("a.parquet"), "{error}");
+    }
+}
+
 #[test]
 fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
     let dir = tempfile::tempdir().unwrap();
@@ -155,7 +253,7 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
         let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
         Work::ImportUnits(ImportParams { tokeniser, k, units_per_second: 25.0, split })
     };
-    let output = "d/unitise-v1/part-00000-of-00001.parquet";
+    let output = "d/unitise-v2/part-00000-of-00001.parquet";
     let unit = WorkUnit::new(work(1), ShardName::new(0, 1), vec![], output.into());
     let shard = dir.path().join(&unit.output);
     assert_eq!(Receipt::state(&shard, &unit.key), ShardState::Missing);

@@ -7,10 +7,10 @@ use slam_dataset::schema::{BenchmarkPair, TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
 use slam_dataset::work::WorkError;
 use slam_dataset::{Context, Outcome};
-use slam_recipe::item::Side;
+use slam_recipe::item::{BenchmarkItem, Item, Side};
 use slam_recipe::params::BenchmarkParams;
 use slam_recipe::work::Quarantined;
-use slam_recipe::{ItemKey, Stage, WorkUnit};
+use slam_recipe::{Stage, WorkUnit};
 
 /// The reasons why benchmark pairs could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +36,8 @@ struct Found {
     source: String,
 }
 
-/// Makes the benchmark shard from unit shards whose ids are [`ItemKey`]s. The sides of a pair may lie in
-/// different shards. An item goes to quarantine if its other side is missing, if it occurs twice, or if
+/// Makes the benchmark shard from unit shards whose rows are items of a suite ([`BenchmarkItem`]). The sides
+/// of a pair may lie in different shards. An item goes to quarantine if its other side is missing, if it occurs twice, or if
 /// both sides are equal: nothing is dropped silently. `totals` counts each reason.
 ///
 /// # Errors
@@ -52,8 +52,8 @@ pub fn benchmark(
     for row in params.refused.clone() {
         refused.add(&row.reason, row.id, &row.source, &row.error);
     }
-    // The key is the positive's id. It orders and names the pair.
-    let mut pairs: BTreeMap<ItemKey, [Option<Found>; 2]> = BTreeMap::new();
+    // The key is the positive's item without its file. It orders and names the pair.
+    let mut pairs: BTreeMap<BenchmarkItem, [Option<Found>; 2]> = BTreeMap::new();
     let mut tokeniser: Option<TokeniserInfo> = None;
     let mut splits = BTreeSet::new();
     for input in &unit.inputs {
@@ -61,7 +61,7 @@ pub fn benchmark(
         let source = path.display().to_string();
         let reader = ShardReader::<UnitSequence>::open(&path)?;
         let info = TokeniserInfo::from_metadata(reader.metadata())
-            .map_err(|e| BenchmarkError::Tokeniser(source.clone(), e))?;
+            .map_err(|e| BenchmarkError::Tokeniser(source.clone(), e.to_string()))?;
         match &tokeniser {
             Some(first) if first.identity != info.identity => {
                 let message = format!(
@@ -77,21 +77,23 @@ pub fn benchmark(
             None => tokeniser = Some(info),
         }
         for row in reader {
-            let row = row?;
+            let mut row = row?;
             if !splits.contains(&row.split) {
                 splits.insert(row.split.clone());
             }
-            let mut key: ItemKey = match row.id.parse() {
-                Ok(key) => key,
-                Err(e) => {
-                    refused.add("not an item's id", row.id, &source, &e.to_string());
+            let mut item = match row.item.take() {
+                Some(Item::Benchmark(item)) => item,
+                other => {
+                    let found = other.as_ref().map_or("an utterance without an item", Item::what);
+                    let error = format!("it is {found}, not an item of a suite");
+                    refused.add("not an item of a suite", row.id, &source, &error);
                     continue;
                 }
             };
-            let slot = usize::from(key.side == Side::Negative);
-            key.side = Side::Positive;
-            let file = key.file.take();
-            let sides = pairs.entry(key).or_default();
+            let slot = usize::from(item.side == Side::Negative);
+            item.side = Side::Positive;
+            let file = item.file.take();
+            let sides = pairs.entry(item).or_default();
             if row.units.is_empty() {
                 refused.add("without units", row.id, &source, "the utterance has no units");
             } else if sides[slot].is_some() {
@@ -106,17 +108,17 @@ pub fn benchmark(
     let splits: Vec<String> = splits.into_iter().collect();
     metadata.insert(BenchmarkPair::SPLITS.to_owned(), splits.join(","));
     let mut writer = ShardWriter::create(out, &metadata)?;
-    for (key, sides) in pairs {
+    for (item, sides) in pairs {
         match sides {
             [Some(positive), Some(negative)] if positive.units == negative.units => {
                 let error = "both sides have the same units";
-                refused.add("identical", key.to_string(), &positive.source, error);
+                refused.add("identical", item.pair_name(), &positive.source, error);
             }
             [Some(positive), Some(negative)] => {
-                let ItemKey { suite, id, voice, kind, subkind, frequency, .. } = key;
+                let BenchmarkItem { suite, pair, voice, kind, subkind, frequency, .. } = item;
                 writer.push(BenchmarkPair {
                     suite,
-                    id,
+                    id: pair,
                     voice,
                     kind,
                     subkind,
@@ -128,7 +130,7 @@ pub fn benchmark(
                 })?;
             }
             [Some(alone), None] | [None, Some(alone)] => {
-                refused.add("without mate", key.to_string(), &alone.source, "its mate is missing");
+                refused.add("without mate", item.pair_name(), &alone.source, "its mate is missing");
             }
             // Both sides were already refused above.
             [None, None] => {}
@@ -171,12 +173,25 @@ mod tests {
 
     /// Makes unit shards of a suite with every possible error.
     fn shards(folder: &Path, identities: [&[u8]; 2]) -> Vec<Input> {
-        let item = |id: &str, side: &str, units: &[u16]| UnitSequence {
-            id: format!("s|{id}|||||{side}"),
-            units: units.to_vec(),
-            durations: vec![1; units.len()],
-            split: "dev".into(),
-            ..Default::default()
+        let item = |pair: &str, side: &str, units: &[u16]| {
+            let item = BenchmarkItem {
+                suite: "s".into(),
+                pair: pair.into(),
+                voice: String::new(),
+                kind: String::new(),
+                subkind: String::new(),
+                frequency: None,
+                side: Side::named(side).unwrap(),
+                file: Some(format!("{pair}-{side}")),
+            };
+            UnitSequence {
+                id: item.utterance_id(),
+                units: units.to_vec(),
+                durations: vec![1; units.len()],
+                split: "dev".into(),
+                item: Some(Item::Benchmark(item)),
+                ..Default::default()
+            }
         };
         let rows = [
             // The sides of item 1 lie in two shards. Item 2 has no other side. The two sides of item 3 are
@@ -191,7 +206,7 @@ mod tests {
                 item("1", "negative", &[2, 1]),
                 item("3", "negative", &[4, 5]),
                 item("4", "positive", &[]),
-                UnitSequence { id: "a.wav".into(), ..item("", "", &[1]) },
+                UnitSequence { item: None, ..item("5", "positive", &[1]) },
             ],
         ];
         let mut inputs = Vec::new();
@@ -236,7 +251,7 @@ mod tests {
             outcome.totals.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
         let expected = [
             "1 identical",
-            "1 not an item's id",
+            "1 not an item of a suite",
             "1 rows without a recording",
             "1 twice",
             "1 without mate",
@@ -246,10 +261,14 @@ mod tests {
             (counts, outcome.rows, outcome.quarantined.len()),
             (expected.map(String::from).into(), 1, 6)
         );
+        let of_no_item = outcome.quarantined.iter().find(|q| q.id == "s/5/positive").unwrap();
+        assert!(of_no_item.error.contains("without an item"), "{}", of_no_item.error);
+        assert!(outcome.quarantined.iter().any(|q| q.id == "s/2" && q.error.contains("mate")));
         let reader =
             ShardReader::<BenchmarkPair>::open(&folder.path().join("out.parquet")).unwrap();
         assert_eq!(reader.metadata()[BenchmarkPair::SPLITS], "dev");
         let pair = reader.last().unwrap().unwrap();
+        assert_eq!(pair.negative_file.as_deref(), Some("1-negative"));
         assert_eq!((pair.id.as_str(), pair.positive, pair.negative), ("1", vec![1, 2], vec![2, 1]));
     }
 

@@ -71,7 +71,7 @@ pub fn evaluate(
     for path in shards {
         let mut reader = ShardReader::<BenchmarkPair>::open(path)?;
         let info = TokeniserInfo::from_metadata(reader.metadata())
-            .map_err(|message| EvaluateError::Metadata { path: path.clone(), message })?;
+            .map_err(|e| EvaluateError::Metadata { path: path.clone(), message: e.to_string() })?;
         if let Some(expected) = tokeniser.filter(|t| t.identity != info.identity) {
             let name = |i: &TokeniserInfo| format!("{} ({})", i.name, i.identity.short());
             return Err(EvaluateError::Tokeniser {

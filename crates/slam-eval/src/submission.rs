@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use slam_dataset::schema::Score;
-use slam_recipe::ItemKey;
+use slam_recipe::BenchmarkItem;
 use slam_recipe::evaluation::SubmissionMeta;
 use slam_recipe::gold::{self, GoldError};
 use slam_recipe::item::Side;
@@ -256,17 +256,17 @@ pub fn score(submission: &Path, gold: &Path, suite: &str) -> Result<Scored, Subm
     let gold = gold::read(gold)?;
     let mut scored = Scored::default();
     scored.left_out.unusable_rows = gold.refused.len();
-    // The key is the positive's key, as in benchmark shards.
-    let mut pairs: BTreeMap<ItemKey, [Option<(String, f64)>; 2]> = BTreeMap::new();
+    // The key is the positive's item without its file, as for benchmark shards.
+    let mut pairs: BTreeMap<BenchmarkItem, [Option<(String, f64)>; 2]> = BTreeMap::new();
     for row in gold.rows {
-        let mut key = row.key;
-        let side = std::mem::replace(&mut key.side, Side::Positive);
-        let file = key.file.take().unwrap_or_default();
+        let mut item = row.item;
+        let side = std::mem::replace(&mut item.side, Side::Positive);
+        let file = item.file.take().unwrap_or_default();
         let Some(score) = lines.remove(&file) else {
             scored.left_out.rows_without_score += 1;
             continue;
         };
-        let place = &mut pairs.entry(key).or_default()[usize::from(side == Side::Negative)];
+        let place = &mut pairs.entry(item).or_default()[usize::from(side == Side::Negative)];
         if place.is_some() {
             scored.left_out.twice += 1;
         } else {
@@ -274,18 +274,18 @@ pub fn score(submission: &Path, gold: &Path, suite: &str) -> Result<Scored, Subm
         }
     }
     scored.left_out.scores_without_row = lines.len();
-    for (key, sides) in pairs {
+    for (item, sides) in pairs {
         let [Some(positive), Some(negative)] = sides else {
             scored.left_out.without_mate += 1;
             continue;
         };
         scored.scores.push(Score {
             suite: suite.to_owned(),
-            id: key.id,
-            voice: key.voice,
-            kind: key.kind,
-            subkind: key.subkind,
-            frequency: key.frequency,
+            id: item.pair,
+            voice: item.voice,
+            kind: item.kind,
+            subkind: item.subkind,
+            frequency: item.frequency,
             positive_file: Some(positive.0),
             negative_file: Some(negative.0),
             positive_nll: -positive.1,

@@ -3,7 +3,6 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::env;
 use std::path::Path;
 use std::process::Command;
 
@@ -66,10 +65,7 @@ fn groups(score: &SuiteScore) -> Groups {
 
 #[test]
 fn aggregates_equal_an_independent_computation() {
-    let Some(python) = env::var_os("SLAM_PYTHON") else {
-        eprintln!("skipped: SLAM_PYTHON names no Python with pandas and pyarrow");
-        return;
-    };
+    let Some(python) = slam_testing::python(&["pandas", "pyarrow"]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("scores.parquet");
     let scores = random_scores();

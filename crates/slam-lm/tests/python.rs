@@ -40,21 +40,9 @@ fn fixtures() -> PathBuf {
     )
 }
 
-/// The interpreter that has transformers, or a message.
+/// The interpreter that has transformers.
 fn python() -> Option<PathBuf> {
-    let python = PathBuf::from(std::env::var_os("SLAM_PYTHON").unwrap_or("python3".into()));
-    let probe = Command::new(&python)
-        .args(["-c", "import torch, transformers, safetensors"])
-        .output()
-        .is_ok_and(|out| out.status.success());
-    if !probe {
-        eprintln!(
-            "SKIPPED: {} lacks torch, transformers or safetensors; install them with pip or name \
-             another interpreter in SLAM_PYTHON",
-            python.display()
-        );
-    }
-    probe.then_some(python)
+    slam_testing::python(&["torch", "transformers", "safetensors"])
 }
 
 /// Logits of Python for a folder saved here, and what Python's tokenizer says.

@@ -329,7 +329,7 @@ mod tests {
         let plan = Plan::new(&p).unwrap();
         let ingest = &plan.units("b", Stage::Ingest)[0];
         let Work::Ingest(params) = &ingest.work else { panic!("{ingest:?}") };
-        assert_eq!(params.files[0].id.as_deref(), Some("tsc|a|||||positive|0_a_correct"));
+        assert_eq!(params.files[0].id.as_deref(), Some("tsc/a/positive"));
         assert_eq!(params.files[0].split.as_deref(), Some("test"));
         assert_eq!(ingest.inputs.len(), 2);
         let Work::Benchmark(params) = &plan.units("b", Stage::Benchmark)[0].work else { panic!() };

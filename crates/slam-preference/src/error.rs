@@ -1,6 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use slam_dataset::schema::NoTokeniser;
 use slam_dataset::shard::ShardError;
 
 use crate::sampler::SamplerError;
@@ -31,8 +32,13 @@ pub enum PairError {
         source: io::Error,
     },
     /// A shard does not name its tokeniser.
-    #[error("{0}: {1}")]
-    Tokeniser(String, String),
+    #[error("{path}: {reason}", path = path.display())]
+    Tokeniser {
+        /// The shard.
+        path: PathBuf,
+        /// What its metadata lacks.
+        reason: NoTokeniser,
+    },
     /// A parameter does not allow any pairs.
     #[error("[datasets.source]: {0}")]
     Config(String),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::source::Task;
 
-use crate::item::{ItemKey, Side};
+use crate::item::{BenchmarkItem, Side};
 
 /// A gold file.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct GoldRow {
     pub line: u64,
     /// The side of the item that the file is; the suite is empty, the file is its stem, and both sides
     /// have the word's frequency.
-    pub key: ItemKey,
+    pub item: BenchmarkItem,
 }
 
 /// A row that cannot be used.
@@ -114,9 +114,9 @@ pub fn read(path: &Path) -> Result<Gold, GoldError> {
             refuse("the file has a row already".into());
             continue;
         }
-        let mut key = ItemKey {
+        let mut item = BenchmarkItem {
             suite: String::new(),
-            id: field(id).to_owned(),
+            pair: field(id).to_owned(),
             voice: field(voice).to_owned(),
             kind: String::new(),
             subkind: String::new(),
@@ -126,13 +126,13 @@ pub fn read(path: &Path) -> Result<Gold, GoldError> {
         };
         match second {
             Some(second) => {
-                field(first).clone_into(&mut key.kind);
-                field(second).clone_into(&mut key.subkind);
+                field(first).clone_into(&mut item.kind);
+                field(second).clone_into(&mut item.subkind);
             }
             None if side == Side::Positive => match frequency_of(field(first)) {
                 Ok(frequency) => {
                     if let Some(n) = frequency {
-                        frequencies.insert([key.id.clone(), key.voice.clone()], n);
+                        frequencies.insert([item.pair.clone(), item.voice.clone()], n);
                     }
                 }
                 Err(error) => {
@@ -142,11 +142,11 @@ pub fn read(path: &Path) -> Result<Gold, GoldError> {
             },
             None => {}
         }
-        gold.rows.push(GoldRow { line, key });
+        gold.rows.push(GoldRow { line, item });
     }
     for row in &mut gold.rows {
-        let item = [row.key.id.clone(), row.key.voice.clone()];
-        row.key.frequency = frequencies.get(&item).copied();
+        let pair = [row.item.pair.clone(), row.item.voice.clone()];
+        row.item.frequency = frequencies.get(&pair).copied();
     }
     Ok(gold)
 }
@@ -189,11 +189,23 @@ mod tests {
              aB,7,A,,wug,w u g,3,0\ncD.wav,7,A,12.0,bug,b u g,3,1\neF,8,B,oov,rag,r a g,3,1\n",
         )
         .unwrap();
-        let keys: Vec<_> = gold.rows.iter().map(|r| r.key.to_string()).collect();
-        assert_eq!(
-            keys,
-            ["|7|A|||12|negative|aB", "|7|A|||12|positive|cD", "|8|B|||0|positive|eF"]
-        );
+        let item = |pair: &str, voice: &str, frequency, side, file: &str| BenchmarkItem {
+            suite: String::new(),
+            pair: pair.into(),
+            voice: voice.into(),
+            kind: String::new(),
+            subkind: String::new(),
+            frequency: Some(frequency),
+            side,
+            file: Some(file.into()),
+        };
+        let items: Vec<_> = gold.rows.into_iter().map(|r| r.item).collect();
+        let expected = [
+            item("7", "A", 12, Side::Negative, "aB"),
+            item("7", "A", 12, Side::Positive, "cD"),
+            item("8", "B", 0, Side::Positive, "eF"),
+        ];
+        assert_eq!(items, expected);
         assert_eq!(gold.task, Task::Lexical);
     }
 
@@ -206,7 +218,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!((gold.task, gold.rows.len()), (Task::Syntactic, 1));
-        assert_eq!(gold.rows[0].key.to_string(), "|1|A|agreement|noun||positive|a");
+        let item = &gold.rows[0].item;
+        assert_eq!(item.utterance_id(), "agreement/noun/1/A/positive");
+        assert_eq!((item.frequency, item.file.as_deref()), (None, Some("a")));
         let lines: Vec<_> = gold.refused.iter().map(|r| r.line).collect();
         assert_eq!(lines, [3, 4, 5, 6]);
     }

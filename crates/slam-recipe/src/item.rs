@@ -1,11 +1,42 @@
-//! Structured utterance ids: how the parts of a benchmark item or of a preference pair find each other
-//! again after ingest and unitise, which know nothing of either.
+//! What an utterance is for: which side of which benchmark item, or which segment of which preference pair.
+//!
+//! Planning and the sources know it. It travels beside the audio and the units as a column of its own, so that
+//! the stages after unitise read it as data. Ids are for people: they are unique in their dataset, and nothing
+//! reads them back.
 
-use std::fmt;
-use std::str::FromStr;
+use serde::{Deserialize, Serialize};
+
+/// What an utterance is for. Most utterances have no item: they are to be trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Item {
+    /// A side of a benchmark item.
+    Benchmark(BenchmarkItem),
+    /// A segment of a preference pair.
+    Pair(PairSegment),
+}
+
+impl Item {
+    /// The utterance's id: [`BenchmarkItem::utterance_id`] or [`PairSegment::utterance_id`].
+    pub fn utterance_id(&self) -> String {
+        match self {
+            Self::Benchmark(item) => item.utterance_id(),
+            Self::Pair(segment) => segment.utterance_id(),
+        }
+    }
+
+    /// In words, for messages.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Benchmark(_) => "an item of a suite",
+            Self::Pair(_) => "a segment of a preference pair",
+        }
+    }
+}
 
 /// Which of a benchmark pair's two utterances this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// The one the model should find likelier.
     Positive,
@@ -13,53 +44,86 @@ pub enum Side {
     Negative,
 }
 
-/// The id of one utterance of a benchmark, as text
-/// `suite|id|voice|kind|subkind|frequency|positive`, and `|file` behind it where the item is a file of a
-/// public suite. No field holds a `|`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ItemKey {
+impl Side {
+    /// Both, the positive first.
+    pub const ALL: [Self; 2] = [Self::Positive, Self::Negative];
+
+    /// The name, as columns and ids have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Positive => "positive",
+            Self::Negative => "negative",
+        }
+    }
+
+    /// The side of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|side| side.name() == name)
+    }
+}
+
+/// One utterance of a benchmark.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BenchmarkItem {
     /// The suite, e.g. `swuggy`.
     pub suite: String,
-    /// The pair within the suite; several voices may speak the same pair.
-    pub id: String,
-    /// Who speaks.
+    /// The pair within the suite and its kind; several voices may speak the same pair.
+    pub pair: String,
+    /// Who speaks, else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub voice: String,
     /// The phenomenon (sBLIMP's type), else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// The phenomenon's part (sBLIMP's subtype), else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subkind: String,
     /// How often the word occurs in the reference corpus (sWUGGY), else `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frequency: Option<u32>,
     /// Positive or negative.
     pub side: Side,
     /// The stem of the file in the suite's own layout, where submissions name it (ZeroSpeech).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
-impl fmt::Display for ItemKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { suite, id, voice, kind, subkind, frequency, side, file } = self;
-        let frequency = frequency.map_or(String::new(), |n| n.to_string());
-        let side = match side {
-            Side::Positive => "positive",
-            Side::Negative => "negative",
-        };
-        write!(f, "{suite}|{id}|{voice}|{kind}|{subkind}|{frequency}|{side}")?;
-        file.iter().try_for_each(|file| write!(f, "|{file}"))
+impl BenchmarkItem {
+    /// The pair's name, for people: `suite/kind/subkind/pair/voice` without the fields that are empty, e.g.
+    /// `swuggy/12/en-us`.
+    pub fn pair_name(&self) -> String {
+        let Self { suite, pair, voice, kind, subkind, .. } = self;
+        let fields = [suite, kind, subkind, pair, voice].map(String::as_str);
+        fields.into_iter().filter(|field| !field.is_empty()).collect::<Vec<_>>().join("/")
+    }
+
+    /// The utterance's id: the pair's name and the side, e.g. `swuggy/12/en-us/positive`.
+    pub fn utterance_id(&self) -> String {
+        format!("{}/{}", self.pair_name(), self.side.name())
     }
 }
 
-/// One utterance of a preference pair: its id is `<pair>#prompt`, `#chosen` or `#rejected`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SegmentKey {
+/// One utterance of a preference pair.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairSegment {
     /// The pair.
     pub pair: String,
     /// Which part of it.
     pub segment: Segment,
 }
 
+impl PairSegment {
+    /// The utterance's id: the pair's and the segment, e.g. `train-000012/chosen`.
+    pub fn utterance_id(&self) -> String {
+        format!("{}/{}", self.pair, self.segment.name())
+    }
+}
+
 /// The parts of a preference pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Segment {
     /// What both continuations follow.
     Prompt,
@@ -69,77 +133,22 @@ pub enum Segment {
     Rejected,
 }
 
-impl fmt::Display for SegmentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let segment = match self.segment {
-            Segment::Prompt => "prompt",
-            Segment::Chosen => "chosen",
-            Segment::Rejected => "rejected",
-        };
-        write!(f, "{}#{segment}", self.pair)
+impl Segment {
+    /// All, in the order of a pair's rows.
+    pub const ALL: [Self; 3] = [Self::Prompt, Self::Chosen, Self::Rejected];
+
+    /// The name, as columns and ids have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Chosen => "chosen",
+            Self::Rejected => "rejected",
+        }
     }
-}
 
-/// An utterance id that does not have the structure its reader needs.
-#[derive(Debug, thiserror::Error)]
-#[error("utterance id '{id}' is not of the form {form}")]
-pub struct ParseKeyError {
-    id: String,
-    form: &'static str,
-}
-
-impl FromStr for ItemKey {
-    type Err = ParseKeyError;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let parse = || {
-            let mut fields: Vec<&str> = s.split('|').collect();
-            let file = if fields.len() == 8 { fields.pop().map(str::to_owned) } else { None };
-            let fields: [&str; 7] = fields.try_into().ok()?;
-            let [suite, id, voice, kind, subkind, frequency, side] = fields;
-            Some(Self {
-                suite: suite.to_owned(),
-                id: id.to_owned(),
-                voice: voice.to_owned(),
-                kind: kind.to_owned(),
-                subkind: subkind.to_owned(),
-                frequency: match frequency {
-                    "" => None,
-                    n => Some(n.parse().ok()?),
-                },
-                side: match side {
-                    "positive" => Side::Positive,
-                    "negative" => Side::Negative,
-                    _ => return None,
-                },
-                file,
-            })
-        };
-        parse().ok_or_else(|| ParseKeyError {
-            id: s.to_owned(),
-            form: "suite|id|voice|kind|subkind|frequency|positive (or negative)",
-        })
-    }
-}
-
-impl FromStr for SegmentKey {
-    type Err = ParseKeyError;
-
-    fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let parse = || {
-            let (pair, segment) = s.rsplit_once('#')?;
-            let segment = match segment {
-                "prompt" => Segment::Prompt,
-                "chosen" => Segment::Chosen,
-                "rejected" => Segment::Rejected,
-                _ => return None,
-            };
-            Some(Self { pair: pair.to_owned(), segment })
-        };
-        parse().ok_or_else(|| ParseKeyError {
-            id: s.to_owned(),
-            form: "<pair>#prompt, #chosen or #rejected",
-        })
+    /// The segment of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|segment| segment.name() == name)
     }
 }
 
@@ -147,27 +156,53 @@ impl FromStr for SegmentKey {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use serde_json::json;
+
+    fn benchmark() -> BenchmarkItem {
+        BenchmarkItem {
+            suite: "swuggy".into(),
+            pair: "12".into(),
+            voice: "en-us".into(),
+            kind: String::new(),
+            subkind: String::new(),
+            frequency: None,
+            side: Side::Positive,
+            file: None,
+        }
+    }
 
     #[test]
-    fn ids_read_back() {
-        let item = ItemKey {
-            suite: "sblimp".into(),
-            id: "12".into(),
-            voice: "en-us".into(),
-            kind: "agreement".into(),
-            subkind: String::new(),
-            frequency: Some(3),
-            side: Side::Negative,
-            file: None,
-        };
-        assert_eq!(item.to_string(), "sblimp|12|en-us|agreement||3|negative");
-        assert_eq!(item.to_string().parse::<ItemKey>().unwrap(), item);
-        let item = ItemKey { file: Some("aAbF".into()), ..item };
-        assert_eq!(item.to_string(), "sblimp|12|en-us|agreement||3|negative|aAbF");
-        assert_eq!(item.to_string().parse::<ItemKey>().unwrap(), item);
-        let segment = SegmentKey { pair: "a#b".into(), segment: Segment::Chosen };
-        assert_eq!(segment.to_string().parse::<SegmentKey>().unwrap(), segment);
-        assert!("a|b".parse::<ItemKey>().is_err());
-        assert!("a#b".parse::<SegmentKey>().is_err());
+    fn ids_name_the_fields_that_an_item_has() {
+        assert_eq!(benchmark().utterance_id(), "swuggy/12/en-us/positive");
+        let (kind, subkind) = ("agreement".to_owned(), "noun".to_owned());
+        let item = BenchmarkItem { voice: String::new(), kind, subkind, ..benchmark() };
+        assert_eq!(item.pair_name(), "swuggy/agreement/noun/12");
+        let segment = PairSegment { pair: "a|b#c".into(), segment: Segment::Chosen };
+        assert_eq!(Item::Pair(segment).utterance_id(), "a|b#c/chosen");
+    }
+
+    #[test]
+    fn an_item_is_written_with_the_fields_that_it_has() {
+        let item = BenchmarkItem { frequency: Some(3), file: Some("a|b".into()), ..benchmark() };
+        let item = Item::Benchmark(item);
+        let written = serde_json::to_value(&item).unwrap();
+        let expected = json!({"benchmark": {"suite": "swuggy", "pair": "12", "voice": "en-us",
+            "frequency": 3, "side": "positive", "file": "a|b"}});
+        assert_eq!(written, expected);
+        assert_eq!(serde_json::from_value::<Item>(written).unwrap(), item);
+        let segment = json!({"pair": {"pair": "p", "segment": "rejected"}});
+        let expected = PairSegment { pair: "p".into(), segment: Segment::Rejected };
+        assert_eq!(serde_json::from_value::<Item>(segment).unwrap(), Item::Pair(expected));
+    }
+
+    #[test]
+    fn names_of_sides_and_segments_read_back() {
+        for side in Side::ALL {
+            assert_eq!(Side::named(side.name()), Some(side));
+        }
+        for segment in Segment::ALL {
+            assert_eq!(Segment::named(segment.name()), Some(segment));
+        }
+        assert_eq!((Side::named("Positive"), Segment::named("")), (None, None));
     }
 }

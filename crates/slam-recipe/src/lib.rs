@@ -5,6 +5,7 @@
 //! | the recipe: datasets, tokeniser, model, training, scores | [`pipeline`], [`source`], [`tokeniser`], [`training`], [`evaluation`] |
 //! | what each stage is told for one shard | [`stage`], [`params`], [`work`] |
 //! | what a worker is asked beside shards, and what it says | [`request`], [`event`], [`wire`] |
+//! | what an utterance is for: a benchmark's item, a segment of a pair | [`item`] |
 //! | how shards are named by content, published and proven | [`hash`], [`name`], [`publish`], [`receipt`] |
 //! | what a data root holds, for machines without the recordings | [`lock`] |
 //!
@@ -36,7 +37,7 @@ pub mod work;
 pub use causes::with_causes;
 pub use event::Event;
 pub use hash::Key;
-pub use item::{ItemKey, SegmentKey};
+pub use item::{BenchmarkItem, Item, PairSegment};
 pub use lock::Lock;
 pub use name::ShardName;
 pub use params::Work;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::item::Item;
 use crate::source::{Folder, Source};
 use crate::stage::Stage;
 use crate::tokeniser::{FeatureConfig, KMeansConfig};
@@ -83,6 +84,8 @@ pub struct FileEntry {
     pub start: Option<f64>,
     /// Where it ends, in seconds.
     pub end: Option<f64>,
+    /// What the utterance is for, where it is a benchmark's or a pair's.
+    pub item: Option<Item>,
 }
 
 impl FileEntry {
@@ -103,7 +106,7 @@ impl FileEntry {
 #[serde(untagged)]
 enum EntryForm {
     Name(String),
-    Known(Known),
+    Known(Box<Known>),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -122,14 +125,17 @@ struct Known {
     start: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<Item>,
 }
 
 impl From<EntryForm> for FileEntry {
     fn from(form: EntryForm) -> Self {
         match form {
             EntryForm::Name(name) => Self::named(name),
-            EntryForm::Known(Known { name, id, text, speaker, split, start, end }) => {
-                Self { name, id, text, speaker, split, start, end }
+            EntryForm::Known(known) => {
+                let Known { name, id, text, speaker, split, start, end, item } = *known;
+                Self { name, id, text, speaker, split, start, end, item }
             }
         }
     }
@@ -140,8 +146,8 @@ impl From<FileEntry> for EntryForm {
         if entry == FileEntry::named(entry.name.clone()) {
             return Self::Name(entry.name);
         }
-        let FileEntry { name, id, text, speaker, split, start, end } = entry;
-        Self::Known(Known { name, id, text, speaker, split, start, end })
+        let FileEntry { name, id, text, speaker, split, start, end, item } = entry;
+        Self::Known(Box::new(Known { name, id, text, speaker, split, start, end, item }))
     }
 }
 
@@ -242,6 +248,7 @@ pub struct Refused {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::item::{PairSegment, Segment};
     use serde_json::json;
 
     #[test]
@@ -249,6 +256,11 @@ mod tests {
         let known = FileEntry { text: Some("hi".into()), ..FileEntry::named("b.wav") };
         let written = serde_json::to_value([FileEntry::named("a.wav"), known.clone()]).unwrap();
         assert_eq!(written, json!(["a.wav", {"name": "b.wav", "text": "hi"}]));
+        let segment = PairSegment { pair: "p".into(), segment: Segment::Prompt };
+        let segment = FileEntry { item: Some(Item::Pair(segment)), ..FileEntry::named("c.wav") };
+        let segment = serde_json::to_value(segment).unwrap();
+        let item = json!({"pair": {"pair": "p", "segment": "prompt"}});
+        assert_eq!(segment, json!({"name": "c.wav", "item": item}));
         let back: Vec<FileEntry> = serde_json::from_value(written).unwrap();
         assert_eq!(back, [FileEntry::named("a.wav"), known]);
     }

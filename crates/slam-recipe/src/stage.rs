@@ -46,17 +46,19 @@ impl Stage {
     /// Raised when the same input gives other bytes.
     pub fn version(self) -> u32 {
         match self {
-            Self::Ingest => 5,
-            Self::FitKmeans | Self::Unitise => 2,
+            Self::Ingest => 6,
+            Self::FitKmeans => 2,
             Self::Pair => 1,
-            Self::Benchmark => 3,
+            Self::Unitise | Self::Benchmark => 3,
         }
     }
 
     /// The layout of its shards on disk; part of the folder's name.
     pub fn format(self) -> u32 {
         match self {
-            Self::Ingest | Self::FitKmeans | Self::Unitise | Self::Pair | Self::Benchmark => 1,
+            Self::FitKmeans | Self::Pair | Self::Benchmark => 1,
+            // Rows have the column `item`.
+            Self::Ingest | Self::Unitise => 2,
         }
     }
 
@@ -68,7 +70,7 @@ impl Stage {
         }
     }
 
-    /// The folder of this stage's shards below a dataset: `ingest-v1`.
+    /// The folder of this stage's shards below a dataset: `ingest-v2`.
     pub fn folder(self) -> String {
         format!("{}-v{}", self.name(), self.format())
     }

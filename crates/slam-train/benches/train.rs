@@ -130,6 +130,7 @@ fn units(shape: &Shape, path: &Path) {
                 split: "train".into(),
                 text: None,
                 words: None,
+                item: None,
             }
         })
         .collect();

@@ -1,6 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use slam_dataset::schema::NoTokeniser;
 use slam_dataset::shard::ShardError;
 use slam_lm::LmError;
 use slam_nn::weights::WeightsError;
@@ -37,7 +38,7 @@ pub enum TrainError {
         /// The shard.
         path: PathBuf,
         /// What is missing or wrong.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: NoTokeniser,
     },
     /// A tokeniser has no units, or more than tokens of 16 bits can name.
     #[error(

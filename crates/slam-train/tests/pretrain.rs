@@ -135,6 +135,7 @@ fn units(path: &Path) -> UnitShards {
                 split: split.into(),
                 text: None,
                 words: None,
+                item: None,
             }
         })
         .collect();

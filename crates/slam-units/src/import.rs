@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use slam_dataset::schema::{TokeniserInfo, UnitSequence};
+use slam_dataset::schema::{NoTokeniser, TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
 use slam_dataset::work::WorkError;
 use slam_dataset::{Context, Outcome};
@@ -37,7 +37,7 @@ pub enum ImportError {
         /// The file.
         path: PathBuf,
         /// What its metadata lack.
-        reason: String,
+        reason: NoTokeniser,
     },
     /// A shard of another tokeniser than it is imported as.
     #[error(
@@ -86,8 +86,8 @@ fn info(params: &ImportParams) -> TokeniserInfo {
     TokeniserInfo::imported(&params.tokeniser, params.k, params.units_per_second)
 }
 
-/// Makes a unit shard of a file: a unit shard (`.parquet`), which keeps the identity of its tokeniser, or
-/// slamkit's JSON lines. A row that is no sequence, or has a unit that the tokeniser does not, goes to quarantine.
+/// Makes a unit shard of a file: a unit shard (`.parquet`), which keeps the identity of its tokeniser and
+/// may be of the old layout, without items; or slamkit's JSON lines. A row that is no sequence, or has a unit that the tokeniser does not, goes to quarantine.
 ///
 /// # Errors
 /// If the file cannot be read, no row of it can be used, or the disk refuses.
@@ -99,7 +99,7 @@ pub fn import(
 ) -> Result<Outcome, ImportError> {
     let path = unit.inputs.first().map(|i| context.path(i)).unwrap_or_default();
     if path.extension().is_some_and(|e| e == "parquet") {
-        let reader = ShardReader::<UnitSequence>::open(&path)?;
+        let reader = ShardReader::<UnitSequence>::open_any_layout(&path)?;
         let info = TokeniserInfo::from_metadata(reader.metadata())
             .map_err(|reason| ImportError::NoTokeniser { path: path.clone(), reason })?;
         let &ImportParams { k, units_per_second, .. } = params;
@@ -199,7 +199,10 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use serde_json::{Value, json};
-    use slam_dataset::shard;
+    use slam_dataset::parquet::arrow::ArrowWriter;
+    use slam_dataset::parquet::file::metadata::KeyValue;
+    use slam_dataset::parquet::file::properties::WriterProperties;
+    use slam_dataset::shard::{self, Row as _};
     use slam_recipe::work::Input;
     use slam_recipe::{Key, ShardName, Work};
 
@@ -225,6 +228,29 @@ mod tests {
         };
         let outcome = import(&params, &unit, &context, &out)?;
         Ok((shard::read(&out).unwrap(), outcome))
+    }
+
+    #[test]
+    fn a_shard_without_the_column_of_items_is_imported_and_its_rows_have_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let row = UnitSequence {
+            id: "a".into(),
+            units: vec![1],
+            durations: vec![2],
+            ..UnitSequence::default()
+        };
+        let mut batch = UnitSequence::to_batch(std::slice::from_ref(&row)).unwrap();
+        batch.remove_column(batch.schema().index_of("item").unwrap());
+        let metadata = TokeniserInfo::imported("t", 50, 25.0).to_metadata();
+        let metadata = metadata.into_iter().map(|(k, v)| KeyValue::new(k, v)).collect();
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata)).build();
+        let file = File::create(dir.path().join("old.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let params = json!({"tokeniser": "t", "k": 50, "units_per_second": 25.0, "split": "train"});
+        let (rows, outcome) = run(dir.path(), "old.parquet", params).unwrap();
+        assert_eq!((rows, outcome.rows), (vec![row], 1));
     }
 
     #[test]

@@ -223,8 +223,9 @@ pub fn unitise(
                     Ok((units, durations)) => {
                         total_units += units.len();
                         total_samples += u64::from(row.num_samples);
-                        let Utterance { id, split, text, words, .. } = row;
-                        writer.push(UnitSequence { id, units, durations, split, text, words })?;
+                        let Utterance { id, split, text, words, item, .. } = row;
+                        let row = UnitSequence { id, units, durations, split, text, words, item };
+                        writer.push(row)?;
                     }
                     Err(error) => outcome.quarantined.push(Quarantined {
                         id: row.id,

@@ -36,10 +36,7 @@ fn frames(n: usize) -> Vec<f32> {
 
 #[test]
 fn the_inertia_is_within_two_percent_of_scikit_learns() {
-    let Some(python) = std::env::var_os("SLAM_PYTHON") else {
-        println!("skipped: SLAM_PYTHON names no Python with scikit-learn");
-        return;
-    };
+    let Some(python) = slam_testing::python(&["sklearn"]) else { return };
     let frames = frames(20_000);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("frames.f32");

@@ -21,6 +21,7 @@ use crate::prepared::{self, PrepareCommand};
 use crate::programs::Programs;
 use crate::root::{Data, Root};
 use crate::run::{self, Redo};
+use crate::sources;
 
 /// List, check, show and rebuild shards.
 #[derive(clap::Args)]
@@ -172,7 +173,8 @@ fn rebuild(
     shards: Option<&[u32]>,
     root: &Root,
 ) -> anyhow::Result<()> {
-    let pipeline = planned.pipeline.read(&planned.common)?;
+    let mut pipeline = planned.pipeline.read(&planned.common)?;
+    sources::recall(&mut pipeline, &root.folder);
     let plan = Plan::new(&pipeline)?;
     let force = shards.is_some();
     let choice = Choice { dataset: planned.dataset(), stage, shards, force };

@@ -7,7 +7,7 @@ use super::story::{Plan, Pool, pool};
 
 /// A pair of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Item {
+pub(super) struct Contrast {
     /// What the pair tests.
     pub(super) kind: &'static str,
     pub(super) positive: String,
@@ -15,7 +15,7 @@ pub(super) struct Item {
 }
 
 /// A word of the stories against a made-up word with a similar spelling (as in sWUGGY).
-pub(super) fn lexical(seed: u64, row: u64) -> Item {
+pub(super) fn lexical(seed: u64, row: u64) -> Contrast {
     let words = content_words();
     let word = words[(row % words.len() as u64) as usize];
     let mut rng = Rng::derive(seed, &[row]);
@@ -25,7 +25,7 @@ pub(super) fn lexical(seed: u64, row: u64) -> Item {
             break made_up;
         }
     };
-    Item { kind: "word", positive: format!("{word}."), negative: format!("{negative}.") }
+    Contrast { kind: "word", positive: format!("{word}."), negative: format!("{negative}.") }
 }
 
 /// Replaces two groups of letters by others of the same class: consonants by consonants, vowels by vowels.
@@ -59,7 +59,7 @@ fn corrupt(word: &str, rng: &mut Rng) -> String {
 
 /// A correct sentence against an incorrect one (as in sBLIMP). No sentence occurs in training, because its
 /// words are a held-out combination.
-pub(super) fn syntactic(seed: u64, row: u64) -> Item {
+pub(super) fn syntactic(seed: u64, row: u64) -> Contrast {
     let mut rng = Rng::derive(seed, &[row]);
     // Kinds and numbers alternate, so that a preference for one form gives no answer.
     let plural = (row / 5) % 2 == 1;
@@ -108,7 +108,7 @@ pub(super) fn syntactic(seed: u64, row: u64) -> Item {
             format!("The {noun} {adjective} {right_verb} in the {place} with the {thing}."),
         ),
     };
-    Item { kind, positive, negative }
+    Contrast { kind, positive, negative }
 }
 
 /// A story's beginning, its own ending, and another story's ending in the same wording.

@@ -9,11 +9,10 @@ mod lexicon;
 mod story;
 
 use slam_dataset::rng::Rng;
-use slam_recipe::item::{Segment, Side};
+use slam_recipe::item::{BenchmarkItem, Item, PairSegment, Segment, Side};
 use slam_recipe::source::Part;
-use slam_recipe::{ItemKey, SegmentKey};
 
-use items::Item;
+use items::Contrast;
 use story::{Plan, Pool};
 
 /// One row in this many is a validation story.
@@ -28,6 +27,14 @@ pub struct Line {
     pub text: String,
     /// `train`, `validation`, `preference` or `test`.
     pub split: &'static str,
+    /// What the utterance is for; none of a story.
+    pub item: Option<Item>,
+}
+
+impl Line {
+    fn of(item: Item, text: String, split: &'static str) -> Self {
+        Self { id: item.utterance_id(), text, split, item: Some(item) }
+    }
 }
 
 /// Returns the texts of one row of a part.
@@ -43,7 +50,7 @@ pub fn row(part: Part, seed: u64, voice: &str, row: u64) -> Vec<Line> {
             };
             let story = Plan::draw(&mut Rng::derive(seed, &[row]), wanted);
             let text = format!("{} {}", story.body(), story.ending(story.ending_variant()));
-            vec![Line { id: format!("story-{row:06}"), text, split }]
+            vec![Line { id: format!("story-{row:06}"), text, split, item: None }]
         }
         Part::Preference => {
             let pair = items::endings(seed, row);
@@ -53,8 +60,8 @@ pub fn row(part: Part, seed: u64, voice: &str, row: u64) -> Vec<Line> {
                 (Segment::Rejected, pair.wrong),
             ]
             .map(|(segment, text)| {
-                let key = SegmentKey { pair: format!("pair-{row:06}"), segment };
-                Line { id: key.to_string(), text, split: "preference" }
+                let segment = PairSegment { pair: format!("pair-{row:06}"), segment };
+                Line::of(Item::Pair(segment), text, "preference")
             })
             .into()
         }
@@ -63,26 +70,27 @@ pub fn row(part: Part, seed: u64, voice: &str, row: u64) -> Vec<Line> {
         Part::Cloze => {
             let e = items::endings(seed, row);
             let text = |ending: &str| format!("{} {ending}", e.body);
-            let item = Item { kind: "ending", positive: text(&e.right), negative: text(&e.wrong) };
-            pair("cloze", voice, row, item)
+            let contrast =
+                Contrast { kind: "ending", positive: text(&e.right), negative: text(&e.wrong) };
+            pair("cloze", voice, row, contrast)
         }
     }
 }
 
-fn pair(suite: &str, voice: &str, row: u64, item: Item) -> Vec<Line> {
-    [(Side::Positive, item.positive), (Side::Negative, item.negative)]
+fn pair(suite: &str, voice: &str, row: u64, contrast: Contrast) -> Vec<Line> {
+    [(Side::Positive, contrast.positive), (Side::Negative, contrast.negative)]
         .map(|(side, text)| {
-            let key = ItemKey {
+            let item = BenchmarkItem {
                 suite: suite.to_owned(),
-                id: format!("{row:05}"),
+                pair: format!("{row:05}"),
                 voice: voice.to_owned(),
-                kind: item.kind.to_owned(),
+                kind: contrast.kind.to_owned(),
                 subkind: String::new(),
                 frequency: None,
                 side,
                 file: None,
             };
-            Line { id: key.to_string(), text, split: "test" }
+            Line::of(Item::Benchmark(item), text, "test")
         })
         .into()
 }

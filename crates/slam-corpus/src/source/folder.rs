@@ -15,13 +15,15 @@ fn item(file: UnitFile, split: &str) -> Item {
     let UnitFile { entry, path } = file;
     let split = entry.split.unwrap_or_else(|| split.to_owned());
     // Keep the ending: `a.wav` and `a.mp3` are two recordings.
-    let id = entry.id.unwrap_or_else(|| entry.name.clone());
+    let of_item = || entry.item.as_ref().map(slam_recipe::Item::utterance_id);
+    let id = entry.id.clone().or_else(of_item).unwrap_or_else(|| entry.name.clone());
     let span = (entry.start.is_some() || entry.end.is_some())
         .then(|| (entry.start.unwrap_or(0.0), entry.end));
     Item {
         speaker: entry.speaker,
         text: entry.text,
         span,
+        item: entry.item,
         ..Item::new(id, entry.name, split, Sound::File(path))
     }
 }
@@ -30,6 +32,7 @@ fn item(file: UnitFile, split: &str) -> Item {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use serde_json::json;
+    use slam_recipe::item::{Item, PairSegment, Segment};
 
     use crate::source::testing::{ids, run, tone, write};
 
@@ -51,12 +54,15 @@ mod tests {
         write(dir.path(), "a.flac", tone(3, 16_000));
         let files = json!([
             {"name": "a.flac", "id": "x", "text": "hi", "split": "test", "start": 0.25, "end": 0.75},
-            {"name": "a.flac", "id": "y", "speaker": "s", "start": 0.5},
+            {"name": "a.flac", "speaker": "s", "start": 0.5,
+             "item": {"pair": {"pair": "p", "segment": "chosen"}}},
             {"name": "a.flac", "id": "z", "start": 2.0},
         ]);
         let params = json!({"source": {"kind": "folder"}, "files": files});
         let (rows, outcome) = run(dir.path(), params, &["a.flac"; 3]);
-        assert_eq!(ids(&rows), ["x", "y"]);
+        assert_eq!(ids(&rows), ["x", "p/chosen"]);
+        let chosen = PairSegment { pair: "p".into(), segment: Segment::Chosen };
+        assert_eq!((&rows[0].item, &rows[1].item), (&None, &Some(Item::Pair(chosen))));
         assert_eq!((rows[0].num_samples, rows[1].num_samples), (8000, 8000));
         assert_eq!((rows[0].text.as_deref(), rows[0].split.as_str()), (Some("hi"), "test"));
         assert_eq!((rows[1].speaker.as_deref(), rows[1].split.as_str()), (Some("s"), "train"));

@@ -16,6 +16,7 @@ impl Source for Grammar {
             Ok(Item {
                 speaker: Some(voice.clone()),
                 text: Some(line.text.clone()),
+                item: line.item,
                 ..Item::new(line.id, line.text, line.split, sound)
             })
         });

@@ -1,7 +1,6 @@
 //! SpokenSwag (slprl/SpokenSwag): preference pairs, three recordings per row.
 
-use slam_recipe::SegmentKey;
-use slam_recipe::item::Segment;
+use slam_recipe::item::{PairSegment, Segment};
 use slam_recipe::source::SpokenSwag;
 
 use super::parquet::{bytes, read};
@@ -42,12 +41,13 @@ impl Source for SpokenSwag {
                     for (i, (audio, text)) in
                         batch.audio(column)?.into_iter().zip(texts).enumerate()
                     {
-                        let id = SegmentKey { pair: batch.id(i), segment }.to_string();
+                        let segment = PairSegment { pair: batch.id(i), segment };
+                        let (id, item) = (segment.utterance_id(), slam_recipe::Item::Pair(segment));
                         let origin = format!("{}, {column}", batch.origin(i));
                         rows[i].push(bytes(audio, &id, &origin).map(|bytes| Item {
                             speaker: speakers[i].clone(),
                             text,
-                            ..Item::new(id, origin, split, Sound::Bytes(bytes))
+                            ..Item::of(item, origin, split, Sound::Bytes(bytes))
                         }));
                     }
                 }

@@ -7,8 +7,7 @@ use std::io::{BufRead, BufReader};
 
 use serde::Deserialize;
 use slam_dataset::rng::Rng;
-use slam_recipe::SegmentKey;
-use slam_recipe::item::Segment;
+use slam_recipe::item::{PairSegment, Segment};
 use slam_recipe::source::{Engine, HellaSwag, PairSpeech, Swag};
 
 use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
@@ -122,13 +121,13 @@ impl Situations<'_> {
                 (Segment::Chosen, continuation(s.right)),
                 (Segment::Rejected, continuation(wrong)),
             ] {
-                let id = SegmentKey { pair: pair.clone(), segment }.to_string();
+                let item = slam_recipe::Item::Pair(PairSegment { pair: pair.clone(), segment });
                 let sound = Sound::Text { text: text.clone(), voice: voice.clone() };
                 let origin = format!("{name} row {}", s.row);
                 items.push(Item {
                     speaker: Some(voice.clone()),
                     text: Some(text),
-                    ..Item::new(id, origin, &self.0.split, sound)
+                    ..Item::of(item, origin, &self.0.split, sound)
                 });
             }
         }

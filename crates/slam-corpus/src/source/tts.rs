@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use slam_recipe::Key;
+use slam_recipe::item::{PairSegment, Segment};
 use slam_recipe::source::{Engine, Tts};
-use slam_recipe::{Key, SegmentKey};
 
 use super::spoken_swag::{SEGMENTS, text_column};
 use super::table::{TextTable, is_text};
@@ -81,10 +82,10 @@ impl Source for Tts {
 
 /// The columns of a row's texts, each with its segment of a pair.
 #[derive(Clone)]
-struct Columns(Arc<[(Option<slam_recipe::item::Segment>, String)]>);
+struct Columns(Arc<[(Option<Segment>, String)]>);
 
 impl std::ops::Deref for Columns {
-    type Target = [(Option<slam_recipe::item::Segment>, String)];
+    type Target = [(Option<Segment>, String)];
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -116,10 +117,9 @@ impl Reader {
         let voice = get("voice").or_else(|| get("speaker")).unwrap_or_else(|| self.voice(&id));
         let split = get("split").unwrap_or_else(|| self.0.split.clone());
         let item = |(segment, column): &(Option<_>, String)| {
-            let id = match segment {
-                Some(segment) => SegmentKey { pair: id.clone(), segment: *segment }.to_string(),
-                None => id.clone(),
-            };
+            let item = segment
+                .map(|segment| slam_recipe::Item::Pair(PairSegment { pair: id.clone(), segment }));
+            let id = item.as_ref().map_or_else(|| id.clone(), slam_recipe::Item::utterance_id);
             let Some(text) = get(column).filter(|text| !text.trim().is_empty()) else {
                 return Err(Refused::new(id, origin, format!("column '{column}' is empty")));
             };
@@ -127,6 +127,7 @@ impl Reader {
             Ok(Item {
                 speaker: Some(voice.clone()),
                 text: Some(text),
+                item,
                 ..Item::new(id, origin, &split, sound)
             })
         };

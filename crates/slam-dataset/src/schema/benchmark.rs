@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 
 use super::columns;
+use super::error::ColumnError;
 use crate::shard::Row;
 
 /// A row of a benchmark: two unit sequences, of which a good model finds the first likelier.
@@ -76,7 +77,7 @@ impl Row for BenchmarkPair {
         )
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError> {
         let texts = |name| columns::strings(batch, name).map(Vec::into_iter);
         let (mut suite, mut voice) = (texts("suite")?, texts("voice")?);
         let (mut kind, mut subkind) = (texts("kind")?, texts("subkind")?);

@@ -8,6 +8,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field};
 
+use super::error::ColumnError;
+
 /// A list-of-u16 column's type.
 pub(super) fn u16_list() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(DataType::UInt16, false)))
@@ -24,32 +26,51 @@ pub(super) fn u16_lists<'a>(lists: impl Iterator<Item = &'a [u16]>) -> ArrayRef 
     Arc::new(builder.finish())
 }
 
-fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str, kind: &str) -> Result<&'a A, String> {
-    let array = batch.column_by_name(name).ok_or_else(|| format!("no column '{name}'"))?;
-    typed(array, name, kind)
+fn column<'a, A: 'static>(
+    batch: &'a RecordBatch,
+    name: &str,
+    expected: &'static str,
+) -> Result<&'a A, ColumnError> {
+    let missing = || ColumnError::Missing { column: name.to_owned() };
+    typed(batch.column_by_name(name).ok_or_else(missing)?, name, expected)
+}
+
+/// A field of a struct column.
+pub(super) fn field<'a, A: 'static>(
+    array: &'a StructArray,
+    column: &str,
+    name: &str,
+    expected: &'static str,
+) -> Result<&'a A, ColumnError> {
+    let column = format!("{column}.{name}");
+    match array.column_by_name(name) {
+        Some(array) => typed(array, &column, expected),
+        None => Err(ColumnError::Missing { column }),
+    }
 }
 
 /// An array as its type.
 pub(super) fn typed<'a, A: 'static>(
     array: &'a ArrayRef,
     name: &str,
-    kind: &str,
-) -> Result<&'a A, String> {
-    array
-        .as_any()
-        .downcast_ref()
-        .ok_or_else(|| format!("column '{name}' is {}, expected {kind}", array.data_type()))
+    expected: &'static str,
+) -> Result<&'a A, ColumnError> {
+    array.as_any().downcast_ref().ok_or_else(|| ColumnError::Type {
+        column: name.to_owned(),
+        found: array.data_type().clone(),
+        expected,
+    })
 }
 
-fn no_nulls(array: &dyn Array, name: &str) -> Result<(), String> {
+fn no_nulls(array: &dyn Array, name: &str) -> Result<(), ColumnError> {
     match (0..array.len()).find(|&i| array.is_null(i)) {
-        Some(i) => Err(format!("column '{name}' is null in row {i} of the batch")),
+        Some(i) => Err(ColumnError::Null { column: name.to_owned(), row: i as u64 }),
         None => Ok(()),
     }
 }
 
 /// A column of strings without nulls.
-pub(super) fn strings(batch: &RecordBatch, name: &str) -> Result<Vec<String>, String> {
+pub(super) fn strings(batch: &RecordBatch, name: &str) -> Result<Vec<String>, ColumnError> {
     let array: &StringArray = column(batch, name, "utf8")?;
     no_nulls(array, name)?;
     Ok(array.iter().flatten().map(str::to_owned).collect())
@@ -59,7 +80,7 @@ pub(super) fn strings(batch: &RecordBatch, name: &str) -> Result<Vec<String>, St
 pub(super) fn optional_strings(
     batch: &RecordBatch,
     name: &str,
-) -> Result<Vec<Option<String>>, String> {
+) -> Result<Vec<Option<String>>, ColumnError> {
     if batch.column_by_name(name).is_none() {
         return Ok(vec![None; batch.num_rows()]);
     }
@@ -68,47 +89,58 @@ pub(super) fn optional_strings(
 }
 
 /// A column of u32 without nulls.
-pub(super) fn u32s(batch: &RecordBatch, name: &str) -> Result<Vec<u32>, String> {
+pub(super) fn u32s(batch: &RecordBatch, name: &str) -> Result<Vec<u32>, ColumnError> {
     let array: &UInt32Array = column(batch, name, "u32")?;
     no_nulls(array, name)?;
     Ok(array.values().to_vec())
 }
 
 /// A column of u32 that may be null.
-pub(super) fn optional_u32s(batch: &RecordBatch, name: &str) -> Result<Vec<Option<u32>>, String> {
+pub(super) fn optional_u32s(
+    batch: &RecordBatch,
+    name: &str,
+) -> Result<Vec<Option<u32>>, ColumnError> {
     let array: &UInt32Array = column(batch, name, "u32")?;
     Ok(array.iter().collect())
 }
 
 /// A column of f32 that may be null.
-pub(super) fn optional_f32s(batch: &RecordBatch, name: &str) -> Result<Vec<Option<f32>>, String> {
+pub(super) fn optional_f32s(
+    batch: &RecordBatch,
+    name: &str,
+) -> Result<Vec<Option<f32>>, ColumnError> {
     let array: &Float32Array = column(batch, name, "f32")?;
     Ok(array.iter().collect())
 }
 
 /// A column of f64 without nulls.
-pub(super) fn f64s(batch: &RecordBatch, name: &str) -> Result<Vec<f64>, String> {
+pub(super) fn f64s(batch: &RecordBatch, name: &str) -> Result<Vec<f64>, ColumnError> {
     let array: &Float64Array = column(batch, name, "f64")?;
     no_nulls(array, name)?;
     Ok(array.values().to_vec())
 }
 
 /// A column of lists of u16 without nulls.
-pub(super) fn u16_vecs(batch: &RecordBatch, name: &str) -> Result<Vec<Vec<u16>>, String> {
+pub(super) fn u16_vecs(batch: &RecordBatch, name: &str) -> Result<Vec<Vec<u16>>, ColumnError> {
     let array: &ListArray = column(batch, name, "list of u16")?;
     no_nulls(array, name)?;
     (0..array.len())
         .map(|i| {
             let item = array.value(i);
             let values: &UInt16Array = typed(&item, name, "list of u16")?;
-            no_nulls(values, name)?;
+            if values.null_count() > 0 {
+                return Err(ColumnError::Null { column: name.to_owned(), row: i as u64 });
+            }
             Ok(values.values().to_vec())
         })
         .collect()
 }
 
 /// A struct column without nulls.
-pub(super) fn structs<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StructArray, String> {
+pub(super) fn structs<'a>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a StructArray, ColumnError> {
     let array: &StructArray = column(batch, name, "struct")?;
     no_nulls(array, name)?;
     Ok(array)
@@ -118,7 +150,7 @@ pub(super) fn structs<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Stru
 pub(super) fn optional_lists<'a>(
     batch: &'a RecordBatch,
     name: &str,
-) -> Result<Option<&'a ListArray>, String> {
+) -> Result<Option<&'a ListArray>, ColumnError> {
     if batch.column_by_name(name).is_none() {
         return Ok(None);
     }

@@ -8,7 +8,10 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use arrow::error::ArrowError;
 
 use super::columns;
+use super::error::ColumnError;
+use super::item::{ITEM, item_column, item_feature, item_field, read_items};
 use crate::shard::Row;
+use slam_recipe::Item;
 
 /// A row of a corpus: one utterance, 16 kHz mono.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +34,8 @@ pub struct Utterance {
     pub text: Option<String>,
     /// When each word is said, where known.
     pub words: Option<Vec<Word>>,
+    /// What the utterance is for, where it is a benchmark's or a preference pair's.
+    pub item: Option<Item>,
 }
 
 /// A word and when it is said, in seconds from the utterance's start.
@@ -87,7 +92,7 @@ pub(super) fn words_column<'a>(rows: impl Iterator<Item = Option<&'a [Word]>>) -
     Arc::new(lists.finish())
 }
 
-pub(super) fn read_words(batch: &RecordBatch) -> Result<Vec<Option<Vec<Word>>>, String> {
+pub(super) fn read_words(batch: &RecordBatch) -> Result<Vec<Option<Vec<Word>>>, ColumnError> {
     let Some(lists) = columns::optional_lists(batch, "words")? else {
         return Ok(vec![None; batch.num_rows()]);
     };
@@ -98,14 +103,11 @@ pub(super) fn read_words(batch: &RecordBatch) -> Result<Vec<Option<Vec<Word>>>, 
             }
             let item = lists.value(i);
             let item: &StructArray = columns::typed(&item, "words", "struct")?;
-            let field = |name: &str| {
-                item.column_by_name(name).ok_or_else(|| format!("no field 'words.{name}'"))
-            };
-            let word: &StringArray = columns::typed(field("word")?, "words.word", "utf8")?;
-            let start: &Float32Array = columns::typed(field("start")?, "words.start", "f32")?;
-            let end: &Float32Array = columns::typed(field("end")?, "words.end", "f32")?;
+            let word: &StringArray = columns::field(item, "words", "word", "utf8")?;
+            let start: &Float32Array = columns::field(item, "words", "start", "f32")?;
+            let end: &Float32Array = columns::field(item, "words", "end", "f32")?;
             if word.null_count() + start.null_count() + end.null_count() > 0 {
-                return Err(format!("a null within 'words' in row {i} of the batch"));
+                return Err(ColumnError::Null { column: "words".to_owned(), row: i as u64 });
             }
             Ok(Some(
                 (0..word.len())
@@ -141,6 +143,7 @@ impl Row for Utterance {
             Field::new("speaker", DataType::Utf8, true),
             Field::new("text", DataType::Utf8, true),
             words_field(),
+            item_field(),
         ]))
     }
 
@@ -166,17 +169,15 @@ impl Row for Utterance {
                 text(|r| r.speaker.as_deref()),
                 text(|r| r.text.as_deref()),
                 words_column(rows.iter().map(|r| r.words.as_deref())),
+                item_column(rows.iter().map(|r| r.item.as_ref()))?,
             ],
         )
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError> {
         let audio = columns::structs(batch, "audio")?;
-        let field = |name: &str| {
-            audio.column_by_name(name).ok_or_else(|| format!("no field 'audio.{name}'"))
-        };
-        let bytes: &BinaryArray = columns::typed(field("bytes")?, "audio.bytes", "binary")?;
-        let path: &StringArray = columns::typed(field("path")?, "audio.path", "utf8")?;
+        let bytes: &BinaryArray = columns::field(audio, "audio", "bytes", "binary")?;
+        let path: &StringArray = columns::field(audio, "audio", "path", "utf8")?;
         let mut ids = columns::strings(batch, "id")?.into_iter();
         let num_samples = columns::u32s(batch, "num_samples")?;
         let source_rate = columns::u32s(batch, "source_rate")?;
@@ -184,10 +185,12 @@ impl Row for Utterance {
         let mut speaker = columns::optional_strings(batch, "speaker")?.into_iter();
         let mut text = columns::optional_strings(batch, "text")?.into_iter();
         let mut words = read_words(batch)?.into_iter();
+        let mut items = read_items(batch)?.into_iter();
         (0..batch.num_rows())
             .map(|i| {
                 if bytes.is_null(i) {
-                    return Err(format!("'audio.bytes' is null in row {i} of the batch"));
+                    let column = "audio.bytes".to_owned();
+                    return Err(ColumnError::Null { column, row: i as u64 });
                 }
                 Ok(Self {
                     id: ids.next().unwrap_or_default(),
@@ -199,6 +202,7 @@ impl Row for Utterance {
                     speaker: speaker.next().flatten(),
                     text: text.next().flatten(),
                     words: words.next().flatten(),
+                    item: items.next().flatten(),
                 })
             })
             .collect()
@@ -221,8 +225,13 @@ impl Row for Utterance {
             "text": value("string"),
             // The form that versions before and after 4.0 read.
             "words": [{"word": value("string"), "start": value("float32"), "end": value("float32")}],
+            "item": item_feature(),
         }}});
         vec![("huggingface".to_owned(), slam_recipe::hash::canonical_json(&features))]
+    }
+
+    fn new_columns() -> &'static [&'static str] {
+        &[ITEM]
     }
 
     fn plain_columns() -> &'static [&'static str] {

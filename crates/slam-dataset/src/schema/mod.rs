@@ -3,6 +3,8 @@
 mod benchmark;
 mod columns;
 mod corpus;
+mod error;
+mod item;
 mod pairs;
 mod quarantine;
 mod reference;
@@ -11,7 +13,8 @@ mod units;
 
 pub use benchmark::BenchmarkPair;
 pub use corpus::{Utterance, Word};
+pub use error::ColumnError;
 pub use pairs::PreferencePair;
 pub use reference::ReferenceLogProbs;
 pub use scores::Score;
-pub use units::{TokeniserInfo, UnitSequence};
+pub use units::{NoTokeniser, TokeniserInfo, UnitSequence};

@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 
 use super::columns;
+use super::error::ColumnError;
 use crate::shard::Row;
 
 /// A row of a preference dataset: a prompt, the continuation to prefer and another.
@@ -62,7 +63,7 @@ impl Row for PreferencePair {
         )
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError> {
         let lists = |name| columns::u16_vecs(batch, name).map(Vec::into_iter);
         let texts = |name| columns::optional_strings(batch, name).map(Vec::into_iter);
         let (mut prompt, mut chosen, mut rejected) =

@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 
 use super::columns;
+use super::error::ColumnError;
 use crate::shard::Row;
 use slam_recipe::stage::NoSuchStage;
 use slam_recipe::work::Quarantined;
@@ -33,17 +34,23 @@ impl Row for Quarantined {
         RecordBatch::try_new(Self::schema(), columns)
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError> {
         let texts = |name| columns::strings(batch, name).map(Vec::into_iter);
         let (mut source, mut stage, mut error) =
             (texts("source")?, texts("stage")?, texts("error")?);
         texts("id")?
-            .map(|id| {
+            .enumerate()
+            .map(|(row, id)| {
                 let stage = stage.next().unwrap_or_default();
                 Ok(Self {
                     id,
                     source: source.next().unwrap_or_default(),
-                    stage: stage.parse().map_err(|e: NoSuchStage| e.to_string())?,
+                    stage: stage.parse().map_err(|_: NoSuchStage| ColumnError::Value {
+                        column: "stage".to_owned(),
+                        row: row as u64,
+                        found: stage,
+                        expected: "ingest, fit-kmeans, unitise, pair or benchmark",
+                    })?,
                     error: error.next().unwrap_or_default(),
                 })
             })

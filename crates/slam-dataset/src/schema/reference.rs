@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 
 use super::columns;
+use super::error::ColumnError;
 use crate::shard::Row;
 
 /// A row of a pair shard's side file: how likely a reference model finds the pair's continuations.
@@ -38,7 +39,7 @@ impl Row for ReferenceLogProbs {
         RecordBatch::try_new(Self::schema(), columns)
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError> {
         let ids = columns::strings(batch, "id")?.into_iter();
         let chosen = columns::f64s(batch, "chosen")?.into_iter();
         let rejected = columns::f64s(batch, "rejected")?;

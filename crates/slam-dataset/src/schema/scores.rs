@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 
 use super::columns;
+use super::error::ColumnError;
 use crate::shard::Row;
 
 /// A row of scores: a benchmark pair's two likelihoods, with and without the end token, from which any
@@ -92,7 +93,7 @@ impl Row for Score {
         )
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError> {
         let texts = |name| columns::strings(batch, name).map(Vec::into_iter);
         let [suite, id, voice, kind, subkind] = TEXT.map(texts);
         let [mut suite, mut voice, mut kind, mut subkind] = [suite?, voice?, kind?, subkind?];

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::columns;
 use super::corpus::{Word, read_words, words_column, words_field};
+use super::error::ColumnError;
+use super::item::{ITEM, item_column, item_field, read_items};
 use crate::shard::Row;
+use slam_recipe::Item;
 use slam_recipe::hash::Key;
 
 /// A row of a unit dataset: an utterance as run-length-deduplicated units.
@@ -26,6 +29,8 @@ pub struct UnitSequence {
     pub text: Option<String>,
     /// When each word is said, where known.
     pub words: Option<Vec<Word>>,
+    /// What the utterance is for, where it is a benchmark's or a preference pair's.
+    pub item: Option<Item>,
 }
 
 /// The tokeniser that made a unit shard: part of its file metadata.
@@ -41,6 +46,17 @@ pub struct TokeniserInfo {
     pub k: u32,
     /// Frames per second before deduplication.
     pub units_per_second: f64,
+}
+
+/// A unit shard that does not say which tokeniser made it.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTokeniser {
+    /// Its file metadata has no such entry.
+    #[error("the file metadata has no '{}'", TokeniserInfo::METADATA_KEY)]
+    Missing,
+    /// The entry is not of the form that it should have.
+    #[error("'{}': {_0}", TokeniserInfo::METADATA_KEY)]
+    Unreadable(serde_json::Error),
 }
 
 impl TokeniserInfo {
@@ -70,11 +86,9 @@ impl TokeniserInfo {
     ///
     /// # Errors
     /// If the entry is missing or unreadable: the shard does not say what made it.
-    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, String> {
-        let text = metadata
-            .get(Self::METADATA_KEY)
-            .ok_or_else(|| format!("the file metadata has no '{}'", Self::METADATA_KEY))?;
-        serde_json::from_str(text).map_err(|e| format!("'{}': {e}", Self::METADATA_KEY))
+    pub fn from_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, NoTokeniser> {
+        let text = metadata.get(Self::METADATA_KEY).ok_or(NoTokeniser::Missing)?;
+        serde_json::from_str(text).map_err(NoTokeniser::Unreadable)
     }
 }
 
@@ -89,6 +103,7 @@ impl Row for UnitSequence {
             Field::new("split", DataType::Utf8, false),
             Field::new("text", DataType::Utf8, true),
             words_field(),
+            item_field(),
         ]))
     }
 
@@ -105,26 +120,26 @@ impl Row for UnitSequence {
                 text(|r| Some(&r.split)),
                 text(|r| r.text.as_deref()),
                 words_column(rows.iter().map(|r| r.words.as_deref())),
+                item_column(rows.iter().map(|r| r.item.as_ref()))?,
             ],
         )
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError> {
         let mut split = columns::strings(batch, "split")?.into_iter();
         let mut text = columns::optional_strings(batch, "text")?.into_iter();
         let mut words = read_words(batch)?.into_iter();
+        let mut items = read_items(batch)?.into_iter();
         let units = columns::u16_vecs(batch, "units")?;
         let durations = columns::u16_vecs(batch, "durations")?;
         columns::strings(batch, "id")?
             .into_iter()
             .zip(units.into_iter().zip(durations))
-            .map(|(id, (units, durations))| {
+            .enumerate()
+            .map(|(row, (id, (units, durations)))| {
                 if units.len() != durations.len() {
-                    return Err(format!(
-                        "'{id}' has {} units and {} durations",
-                        units.len(),
-                        durations.len()
-                    ));
+                    let (units, durations) = (units.len(), durations.len());
+                    return Err(ColumnError::Lengths { id, row: row as u64, units, durations });
                 }
                 Ok(Self {
                     id,
@@ -133,9 +148,14 @@ impl Row for UnitSequence {
                     split: split.next().unwrap_or_default(),
                     text: text.next().flatten(),
                     words: words.next().flatten(),
+                    item: items.next().flatten(),
                 })
             })
             .collect()
+    }
+
+    fn new_columns() -> &'static [&'static str] {
+        &[ITEM]
     }
 
     fn size(&self) -> usize {

@@ -18,6 +18,8 @@ use parquet::errors::ParquetError;
 
 use slam_recipe::publish::PublishError;
 
+use crate::schema::ColumnError;
+
 pub use json::{Excerpt, excerpt};
 pub use reader::{ShardReader, read};
 pub use writer::{ShardWriter, write};
@@ -39,8 +41,8 @@ pub trait Row: Sized {
     /// Columns as rows.
     ///
     /// # Errors
-    /// A message that names the column, and the row where one is to blame.
-    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, String>;
+    /// If a column is missing, is of another type, or has a value that it may not have.
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ColumnError>;
 
     /// About how many bytes the row takes; row groups are capped by their sum.
     fn size(&self) -> usize;
@@ -48,6 +50,11 @@ pub trait Row: Sized {
     /// Key-value metadata every file of this dataset carries.
     fn file_metadata() -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    /// Columns that shards of the layout before this one lack; rows without them still read.
+    fn new_columns() -> &'static [&'static str] {
+        &[]
     }
 
     /// Columns that hold data that is already compressed.
@@ -68,7 +75,7 @@ pub enum ShardError {
         source: io::Error,
     },
     /// It is not a Parquet file, or a broken one.
-    #[error("shard {path} is broken: {source}; rebuild it (cargo xtask shards rebuild)")]
+    #[error("shard {path} is broken: {source}; rebuild it (`shards rebuild`)")]
     Broken {
         /// The file.
         path: PathBuf,
@@ -76,16 +83,27 @@ pub enum ShardError {
         source: ParquetError,
     },
     /// Its columns or values are not this dataset's.
-    #[error("{path}, rows from {row}: not a {dataset} shard: {message}")]
+    #[error("{path}: not a {dataset} shard: {source}")]
     Schema {
         /// The file.
         path: PathBuf,
-        /// The first row of the batch at fault.
-        row: u64,
         /// The dataset expected.
         dataset: &'static str,
         /// What is wrong.
-        message: String,
+        source: ColumnError,
+    },
+    /// It is of a layout from before a column was there.
+    #[error(
+        "{path} has the old layout of {dataset} shards, without the column '{column}'; prepare the data again \
+         (prepare-data)"
+    )]
+    OldLayout {
+        /// The file.
+        path: PathBuf,
+        /// The dataset expected.
+        dataset: &'static str,
+        /// A column that it lacks.
+        column: &'static str,
     },
     /// It cannot be written.
     #[error("failed to write shard {path}: {source}")]

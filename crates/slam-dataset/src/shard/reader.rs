@@ -4,6 +4,8 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::vec;
 
+use arrow::datatypes::SchemaRef;
+
 use super::batches::{self, Batches};
 use super::{Row, ShardError};
 
@@ -26,12 +28,35 @@ impl<T: Row> ShardReader<T> {
     /// Opens a shard.
     ///
     /// # Errors
-    /// If the file is missing or is not Parquet.
+    /// If the file is missing, is not Parquet, or has the dataset's old layout.
     pub fn open(path: &Path) -> Result<Self, ShardError> {
+        let (reader, schema) = Self::open_file(path)?;
+        let has = |name: &str| schema.column_with_name(name).is_some();
+        let lacks = T::new_columns().iter().find(|name| !has(name));
+        // A file that lacks more than that is of another dataset; its rows say so.
+        let ours = || T::schema().fields().iter().all(|f| f.is_nullable() || has(f.name()));
+        match lacks {
+            Some(column) if ours() => {
+                Err(ShardError::OldLayout { path: path.to_owned(), dataset: T::DATASET, column })
+            }
+            Some(_) | None => Ok(reader),
+        }
+    }
+
+    /// Opens a shard that may be of the dataset's old layout, from elsewhere: what its rows lack is null.
+    ///
+    /// # Errors
+    /// If the file is missing or is not Parquet.
+    pub fn open_any_layout(path: &Path) -> Result<Self, ShardError> {
+        Ok(Self::open_file(path)?.0)
+    }
+
+    fn open_file(path: &Path) -> Result<(Self, SchemaRef), ShardError> {
         let file = File::open(path)
             .map_err(|source| ShardError::Open { path: path.to_owned(), source })?;
         let broken = |source| ShardError::Broken { path: path.to_owned(), source };
         let builder = batches::open(file).map_err(broken)?;
+        let schema = builder.schema().clone();
         let file_metadata = builder.metadata().file_metadata();
         let metadata = file_metadata
             .key_value_metadata()
@@ -41,7 +66,7 @@ impl<T: Row> ShardReader<T> {
             .collect();
         let num_rows = u64::try_from(file_metadata.num_rows()).unwrap_or_default();
         let batches = Batches::of(builder.with_batch_size(BATCH_ROWS)).map_err(broken)?;
-        Ok(Self {
+        let reader = Self {
             path: path.to_owned(),
             metadata,
             num_rows,
@@ -50,7 +75,8 @@ impl<T: Row> ShardReader<T> {
             next_row: 0,
             failed: false,
             row: PhantomData,
-        })
+        };
+        Ok((reader, schema))
     }
 
     /// The file's key-value metadata.
@@ -77,11 +103,10 @@ impl<T: Row> Iterator for ShardReader<T> {
                 return None;
             }
             let result = match self.batches.next()? {
-                Ok(batch) => T::from_batch(&batch).map_err(|message| ShardError::Schema {
+                Ok(batch) => T::from_batch(&batch).map_err(|e| ShardError::Schema {
                     path: self.path.clone(),
-                    row: self.next_row,
                     dataset: T::DATASET,
-                    message,
+                    source: e.in_batch_from(self.next_row),
                 }),
                 Err(source) => Err(ShardError::Broken { path: self.path.clone(), source }),
             };

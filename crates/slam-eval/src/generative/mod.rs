@@ -84,9 +84,7 @@ pub enum GenerativeError {
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// There is nothing to measure.
-    #[error(
-        "there are no continuations; make some with `cargo xtask generate CHECKPOINT --out FILE`"
-    )]
+    #[error("there are no continuations; make some with `generate CHECKPOINT --out FILE`")]
     Empty,
 }
 

@@ -8,8 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use slam_dataset::schema::{Score, Utterance};
 use slam_dataset::shard::ShardReader;
-use slam_recipe::ItemKey;
-use slam_recipe::item::Side;
+use slam_recipe::item::{BenchmarkItem, Item, Side};
 
 use super::error::ReportError;
 use crate::aggregate::Compare;
@@ -58,10 +57,10 @@ pub(super) fn pick(
         let (best, worst) = (ends.div_ceil(2), ends / 2);
         chosen.extend(items[..best].iter().chain(&items[items.len() - worst..]).copied());
     }
-    let mut wanted: BTreeMap<String, Option<Sound>> = BTreeMap::new();
+    let mut wanted: BTreeMap<BenchmarkItem, Option<Sound>> = BTreeMap::new();
     for (_, score) in &chosen {
-        for side in [Side::Positive, Side::Negative] {
-            wanted.insert(key(score, side), None);
+        for side in Side::ALL {
+            wanted.insert(item(score, side), None);
         }
     }
     for path in shards {
@@ -78,12 +77,13 @@ pub(super) fn pick(
             if row.flac.len() > LONGEST {
                 continue;
             }
-            if let Some(place) = wanted.get_mut(&row.id) {
+            let Some(Item::Benchmark(item)) = &row.item else { continue };
+            if let Some(place) = wanted.get_mut(item) {
                 *place = Some(Sound { text: row.text, flac: STANDARD.encode(&row.flac) });
             }
         }
     }
-    let sound = |id: String| wanted.get(&id).cloned().flatten();
+    let sound = |item: BenchmarkItem| wanted.get(&item).cloned().flatten();
     Ok(chosen
         .into_iter()
         .filter_map(|(margin, score)| {
@@ -92,17 +92,17 @@ pub(super) fn pick(
                 kind: score.kind.clone(),
                 voice: score.voice.clone(),
                 margin,
-                positive: sound(key(score, Side::Positive))?,
-                negative: sound(key(score, Side::Negative))?,
+                positive: sound(item(score, Side::Positive))?,
+                negative: sound(item(score, Side::Negative))?,
             })
         })
         .collect())
 }
 
-fn key(score: &Score, side: Side) -> String {
-    ItemKey {
+fn item(score: &Score, side: Side) -> BenchmarkItem {
+    BenchmarkItem {
         suite: score.suite.clone(),
-        id: score.id.clone(),
+        pair: score.id.clone(),
         voice: score.voice.clone(),
         kind: score.kind.clone(),
         subkind: score.subkind.clone(),
@@ -113,5 +113,4 @@ fn key(score: &Score, side: Side) -> String {
             Side::Negative => score.negative_file.clone(),
         },
     }
-    .to_string()
 }

@@ -172,6 +172,7 @@ fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, RowFault> 
         split: text("split"),
         start,
         end,
+        item: None,
     };
     Ok(Entry { file, path })
 }

@@ -20,7 +20,7 @@ pub fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
         Layout::StoryCloze => story_cloze::list(suite, folder)?,
         Layout::Salmon => salmon::list(suite, folder)?,
     };
-    listing.refuse_bars();
     listing.files.sort_by(|a, b| a.0.cmp(&b.0));
+    listing.refuse_same_ids();
     Ok(listing)
 }

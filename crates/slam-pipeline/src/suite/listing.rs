@@ -1,8 +1,9 @@
 //! What a suite's folder holds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use slam_recipe::ItemKey;
+use slam_recipe::BenchmarkItem;
 use slam_recipe::params::Refused;
 use slam_recipe::source::Suite;
 
@@ -15,7 +16,7 @@ pub(super) const NO_ITEM: &str = "files of no item";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
     /// Recordings that belong to an item, in the order of their items.
-    pub files: Vec<(ItemKey, SourceFile)>,
+    pub files: Vec<(BenchmarkItem, SourceFile)>,
     /// What does not belong to one, or is announced and not there.
     pub refused: Vec<Refused>,
     /// The split, where the layout says it.
@@ -33,25 +34,27 @@ pub(super) fn name_or(suite: &Suite, default: &str) -> String {
 }
 
 impl Listing {
-    pub(super) fn add(&mut self, key: ItemKey, file: SourceFile) {
-        self.files.push((key, file));
+    pub(super) fn add(&mut self, item: BenchmarkItem, file: SourceFile) {
+        self.files.push((item, file));
     }
 
     pub(super) fn refuse(&mut self, file: &SourceFile, reason: &str, error: impl Into<String>) {
         self.refused.push(refused(&file.relative, &file.relative, reason, error));
     }
 
-    /// An id's fields are set apart by `|`, which no field may have.
-    pub(super) fn refuse_bars(&mut self) {
-        let barred = |key: &ItemKey| {
-            let fields = [&key.suite, &key.id, &key.voice, &key.kind, &key.subkind];
-            fields.into_iter().chain(&key.file).any(|field| field.contains('|'))
-        };
-        for (key, file) in std::mem::take(&mut self.files) {
-            if barred(&key) {
-                self.refuse(&file, NO_ITEM, "a field of the item has a '|'; rename it");
+    /// Keeps the first of several files whose utterances would have one id: ids are unique in a dataset, and a
+    /// pair has one file a side.
+    pub(super) fn refuse_same_ids(&mut self) {
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        for (item, file) in std::mem::take(&mut self.files) {
+            let id = item.utterance_id();
+            if let Some(other) = seen.get(&id) {
+                let error =
+                    format!("{other} is '{id}' already; remove or rename one of the two files");
+                self.refuse(&file, "twice", error);
             } else {
-                self.add(key, file);
+                seen.insert(id, file.relative.clone());
+                self.add(item, file);
             }
         }
     }

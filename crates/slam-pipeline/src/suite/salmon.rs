@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use slam_recipe::ItemKey;
-use slam_recipe::item::Side;
+use slam_recipe::item::{BenchmarkItem, Side};
 use slam_recipe::source::Suite;
 
 use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
@@ -40,9 +39,9 @@ pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError>
         }
         for (side, file) in [Side::Positive, Side::Negative].into_iter().zip(files) {
             let (_, stem) = folder_and_stem(&file.relative);
-            let key = ItemKey {
+            let item = BenchmarkItem {
                 suite: name.clone(),
-                id: number.to_string(),
+                pair: number.to_string(),
                 voice: String::new(),
                 kind: part.clone(),
                 subkind: String::new(),
@@ -50,7 +49,7 @@ pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError>
                 side,
                 file: Some(stem.to_owned()),
             };
-            listing.add(key, file);
+            listing.add(item, file);
         }
     }
     Ok(listing)

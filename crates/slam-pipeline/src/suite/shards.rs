@@ -1,6 +1,6 @@
 //! A suite as input of the ingest stage.
 
-use slam_recipe::ItemKey;
+use slam_recipe::item::{BenchmarkItem, Item};
 use slam_recipe::params::{FileEntry, Refused};
 use slam_recipe::pipeline::Dataset;
 use slam_recipe::source::{Folder, Suite};
@@ -33,12 +33,13 @@ pub fn shards(dataset: &Dataset, suite: &Suite) -> Result<Shards, SourceError> {
     let split = listing.split.as_deref().unwrap_or(SPLIT);
     let bytes = dataset.shard_bytes.unwrap_or(SHARD_BYTES).max(1);
     let shards = source::into_shards(listing.files, |(_, file)| file.bytes, bytes);
-    let shard = |files: Vec<(ItemKey, SourceFile)>| {
+    let shard = |files: Vec<(BenchmarkItem, SourceFile)>| {
         let mut shard = ShardFiles::of_entries(Folder::default());
-        for (key, file) in files {
+        for (item, file) in files {
             shard.entries.push(FileEntry {
-                id: Some(key.to_string()),
+                id: Some(item.utterance_id()),
                 split: Some(split.to_owned()),
+                item: Some(Item::Benchmark(item)),
                 ..FileEntry::named(file.relative)
             });
             shard.inputs.push(Input { path: source::absolute(file.path), key: file.key });

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use slam_recipe::ItemKey;
-use slam_recipe::item::Side;
+use slam_recipe::item::{BenchmarkItem, Side};
 use slam_recipe::source::Suite;
 
 use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
@@ -31,9 +30,9 @@ pub(super) fn list(
             );
             continue;
         };
-        let key = ItemKey {
+        let item = BenchmarkItem {
             suite: name.clone(),
-            id: (number / 2).to_string(),
+            pair: (number / 2).to_string(),
             voice: String::new(),
             kind: kind.to_owned(),
             subkind: String::new(),
@@ -41,7 +40,7 @@ pub(super) fn list(
             side: if number.is_multiple_of(2) { Side::Positive } else { Side::Negative },
             file: Some(stem.to_owned()),
         };
-        listing.add(key, file);
+        listing.add(item, file);
     }
     Ok(listing)
 }

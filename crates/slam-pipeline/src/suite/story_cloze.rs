@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use slam_recipe::ItemKey;
-use slam_recipe::item::Side;
+use slam_recipe::item::{BenchmarkItem, Side};
 use slam_recipe::source::Suite;
 
 use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
@@ -35,9 +34,9 @@ pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError>
             );
             continue;
         };
-        let key = ItemKey {
+        let item = BenchmarkItem {
             suite: name.clone(),
-            id: rest.strip_prefix(lead).unwrap_or(rest).to_owned(),
+            pair: rest.strip_prefix(lead).unwrap_or(rest).to_owned(),
             voice: voice.to_owned(),
             kind: String::new(),
             subkind: String::new(),
@@ -45,7 +44,7 @@ pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError>
             side,
             file: Some(stem.to_owned()),
         };
-        listing.add(key, file);
+        listing.add(item, file);
     }
     Ok(listing)
 }

@@ -1,9 +1,11 @@
 //! Each layout on a small tree in exactly its public form, with everything that can be wrong with it.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
+use slam_recipe::BenchmarkItem;
 use slam_recipe::source::Suite;
 use tempfile::TempDir;
 
@@ -29,10 +31,18 @@ fn list(folder: &TempDir, mut source: Value) -> Listing {
     super::list(&serde_json::from_value::<Suite>(source).unwrap(), folder.path()).unwrap()
 }
 
-/// Checks ids and, of what was refused, the file and a part of the reason.
-fn check(listing: &Listing, ids: &[&str], refused: &[(&str, &str)]) {
-    let found: Vec<String> = listing.files.iter().map(|(key, _)| key.to_string()).collect();
-    assert_eq!(found, ids);
+/// An item's fields: `suite|pair|voice|kind|subkind|frequency|side|file`.
+fn shown(item: &BenchmarkItem) -> String {
+    let BenchmarkItem { suite, pair, voice, kind, subkind, frequency, side, file } = item;
+    let frequency = frequency.map_or(String::new(), |n| n.to_string());
+    let (side, file) = (side.name(), file.as_deref().unwrap());
+    [suite.as_str(), pair, voice, kind, subkind, &frequency, side, file].join("|")
+}
+
+/// Checks items and, of what was refused, the file and a part of the reason.
+fn check(listing: &Listing, items: &[&str], refused: &[(&str, &str)]) {
+    let found: Vec<String> = listing.files.iter().map(|(item, _)| shown(item)).collect();
+    assert_eq!(found, items);
     assert_eq!(listing.refused.len(), refused.len(), "{:?}", listing.refused);
     for (source, error) in refused {
         let of_source = listing.refused.iter().find(|r| r.source == *source);
@@ -199,10 +209,13 @@ fn salmons_eight_parts() {
     let folder = tree(&files.iter().map(String::as_str).collect::<Vec<_>>());
     let listing = list(&folder, json!({"layout": "salmon"}));
     assert_eq!(listing.files.len(), 16);
+    let ids: BTreeSet<_> = listing.files.iter().map(|(item, _)| item.utterance_id()).collect();
+    assert_eq!(ids.len(), 16, "{ids:?}");
+    assert!(ids.contains("salmon/rir_consistency/0/negative"), "{ids:?}");
     for (key, file) in &listing.files {
         let first = file.relative.ends_with("_a.wav");
         assert_eq!(key.side == slam_recipe::item::Side::Positive, first, "{}", file.relative);
-        assert!(parts.contains(&key.kind.as_str()) && key.id == "0");
+        assert!(parts.contains(&key.kind.as_str()) && key.pair == "0");
     }
     assert_eq!(listing.refused.len(), 4);
     assert!(listing.refused.iter().any(|r| r.error.contains("mate is missing")));
@@ -210,10 +223,23 @@ fn salmons_eight_parts() {
 }
 
 #[test]
-fn a_bar_in_a_name_is_refused_not_misread() {
-    let folder = tree(&["a|b/0_17_correct.wav"]);
+fn a_name_may_have_any_characters() {
+    let folder = tree(&["a|b/0_1#7_correct.wav"]);
     let listing = list(&folder, json!({"layout": "story-cloze"}));
-    check(&listing, &[], &[("a|b/0_17_correct.wav", "'|'")]);
+    let (item, _) = &listing.files[0];
+    assert_eq!((item.voice.as_str(), item.pair.as_str()), ("a|b", "1#7"));
+    assert!(listing.refused.is_empty());
+}
+
+#[test]
+fn two_files_of_one_side_are_one_utterance_and_a_refusal_that_names_both() {
+    let folder = tree(&["0_17_correct.wav", "17_correct.wav", "1_17_incorrect.wav"]);
+    let listing = list(&folder, json!({"layout": "story-cloze"}));
+    let ids: Vec<_> = listing.files.iter().map(|(item, _)| item.utterance_id()).collect();
+    assert_eq!(ids, ["story-cloze/17/positive", "story-cloze/17/negative"]);
+    let [refused] = &listing.refused[..] else { panic!("{:?}", listing.refused) };
+    assert_eq!((refused.source.as_str(), refused.reason.as_str()), ("17_correct.wav", "twice"));
+    assert!(refused.error.contains("0_17_correct.wav"), "{}", refused.error);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use slam_recipe::ItemKey;
+use slam_recipe::BenchmarkItem;
 use slam_recipe::gold::{self, GoldRow};
 use slam_recipe::source::{Suite, Task};
 
@@ -46,13 +46,13 @@ pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError>
             files.insert(stem, file);
         }
     }
-    for GoldRow { line, key } in gold.rows {
-        let key = ItemKey { suite: name.clone(), ..key };
-        let stem = key.file.clone().unwrap_or_default();
+    for GoldRow { line, item } in gold.rows {
+        let item = BenchmarkItem { suite: name.clone(), ..item };
+        let stem = item.file.clone().unwrap_or_default();
         match files.remove(&stem) {
-            Some(file) => listing.add(key, file),
+            Some(file) => listing.add(item, file),
             None => listing.refused.push(refused(
-                &key.to_string(),
+                &item.utterance_id(),
                 &format!("{GOLD} line {line}"),
                 "rows without a recording",
                 format!("{stem}.wav is not there"),

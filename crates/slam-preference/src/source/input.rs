@@ -21,7 +21,7 @@ pub(super) struct Sequences {
 pub(super) fn sequences(path: &Path, split: &str) -> Result<Sequences, PairError> {
     let reader = ShardReader::<UnitSequence>::open(path)?;
     let tokeniser = TokeniserInfo::from_metadata(reader.metadata())
-        .map_err(|e| PairError::Tokeniser(path.display().to_string(), e))?;
+        .map_err(|e| PairError::Tokeniser { path: path.to_owned(), reason: e })?;
     let rows = reader.filter(|row| row.as_ref().map_or(true, |row| row.split == split));
     Ok(Sequences { rows: rows.collect::<Result<_, _>>()?, tokeniser })
 }

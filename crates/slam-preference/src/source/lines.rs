@@ -97,7 +97,7 @@ fn count_lines(reader: impl BufRead) -> std::io::Result<u64> {
 fn tokeniser_of(shard: &Path) -> Result<TokeniserInfo, PairError> {
     let reader = ShardReader::<UnitSequence>::open(shard)?;
     TokeniserInfo::from_metadata(reader.metadata())
-        .map_err(|e| PairError::Tokeniser(shard.display().to_string(), e))
+        .map_err(|e| PairError::Tokeniser { path: shard.to_owned(), reason: e })
 }
 
 /// A line that is no pair.

@@ -5,8 +5,8 @@ use std::path::Path;
 use slam_dataset::schema::{TokeniserInfo, UnitSequence};
 use slam_dataset::shard::{ShardError, ShardReader};
 use slam_dataset::{Context, Outcome};
-use slam_recipe::item::Segment as Part;
-use slam_recipe::{SegmentKey, WorkUnit};
+use slam_recipe::WorkUnit;
+use slam_recipe::item::{Item, PairSegment, Segment as Part};
 
 use super::input::{only, report};
 use crate::error::PairError;
@@ -16,7 +16,8 @@ use slam_recipe::params::PairParams;
 /// The number of rows between progress reports.
 const REPORT_ROWS: usize = 256;
 
-/// Makes the pairs of one unit shard whose ids are [`SegmentKey`]s. A pair's segments are consecutive rows.
+/// Makes the pairs of one unit shard whose rows are segments of pairs ([`PairSegment`]). A pair's segments are
+/// consecutive rows.
 pub(crate) fn segments(
     unit: &WorkUnit,
     context: &Context<'_>,
@@ -26,26 +27,27 @@ pub(crate) fn segments(
     let path = context.path(only(&unit.inputs, "one unit shard")?);
     let reader = ShardReader::<UnitSequence>::open(&path)?;
     let info = TokeniserInfo::from_metadata(reader.metadata())
-        .map_err(|e| PairError::Tokeniser(path.display().to_string(), e))?;
+        .map_err(|e| PairError::Tokeniser { path: path.clone(), reason: e })?;
     let total = reader.num_rows() as usize;
     let mut shard = PairShard::create(out, &info, &path, params.filter.max_auto_bleu2)?;
     let mut current: Option<(String, [Option<UnitSequence>; 3])> = None;
     for (i, row) in reader.enumerate() {
-        let row = row?;
-        let key: SegmentKey = match row.id.parse() {
-            Ok(key) => key,
-            Err(e) => {
-                shard.refuse(&row.id, format!("{e}"));
+        let mut row = row?;
+        let PairSegment { pair, segment } = match row.item.take() {
+            Some(Item::Pair(segment)) => segment,
+            other => {
+                let found = other.as_ref().map_or("an utterance without an item", Item::what);
+                shard.refuse(&row.id, format!("it is {found}, not a segment of a preference pair"));
                 continue;
             }
         };
-        if current.as_ref().is_none_or(|(id, _)| *id != key.pair)
-            && let Some((id, segments)) = current.replace((key.pair.clone(), [None, None, None]))
+        if current.as_ref().is_none_or(|(id, _)| *id != pair)
+            && let Some((id, segments)) = current.replace((pair, [None, None, None]))
         {
             add(&mut shard, &id, segments)?;
         }
         if let Some((_, segments)) = &mut current {
-            let slot = match key.segment {
+            let slot = match segment {
                 Part::Prompt => 0,
                 Part::Chosen => 1,
                 Part::Rejected => 2,

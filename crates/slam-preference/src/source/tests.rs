@@ -11,6 +11,7 @@ use std::thread;
 use serde_json::{Value, json};
 use slam_dataset::schema::{PreferencePair, TokeniserInfo, UnitSequence};
 use slam_dataset::{Context, Outcome, shard};
+use slam_recipe::item::{BenchmarkItem, Item, PairSegment, Segment, Side};
 use slam_recipe::params::PairParams;
 use slam_recipe::source::Sampling;
 use slam_recipe::work::Input;
@@ -34,6 +35,13 @@ fn sequence(id: &str, units: &[u16], text: Option<&str>) -> UnitSequence {
         text: text.map(str::to_owned),
         ..Default::default()
     }
+}
+
+/// A row of a dataset of spoken pairs.
+fn segment(pair: &str, segment: &str, units: &[u16], text: Option<&str>) -> UnitSequence {
+    let segment = Segment::named(segment).unwrap();
+    let item = Item::Pair(PairSegment { pair: pair.into(), segment });
+    UnitSequence { item: Some(item.clone()), ..sequence(&item.utterance_id(), units, text) }
 }
 
 /// A data root that holds the stage's inputs.
@@ -95,25 +103,39 @@ fn ids(outcome: &Outcome) -> Vec<&str> {
 
 #[test]
 fn whole_pairs_of_segments_are_kept_and_the_rest_is_accounted_for() {
+    let benchmark = Item::Benchmark(BenchmarkItem {
+        suite: "s".into(),
+        pair: "1".into(),
+        voice: String::new(),
+        kind: String::new(),
+        subkind: String::new(),
+        frequency: None,
+        side: Side::Positive,
+        file: None,
+    });
     let rows = [
-        sequence("a#prompt", &[1], Some("x y")),
-        sequence("a#chosen", &[2], Some("z")),
-        sequence("a#rejected", &[3], Some("w")),
-        sequence("b#prompt", &[1], Some("x")),
-        sequence("c#prompt", &[1], Some("x y x y")),
-        sequence("c#chosen", &[2], Some("x y")),
-        sequence("c#rejected", &[3], Some("w")),
-        sequence("d#prompt", &[1], Some("x")),
-        sequence("d#chosen", &[2], Some("y")),
-        sequence("d#rejected", &[2], Some("z")),
-        sequence("nonsense", &[2], Some("z")),
+        segment("a", "prompt", &[1], Some("x y")),
+        segment("a", "chosen", &[2], Some("z")),
+        segment("a", "rejected", &[3], Some("w")),
+        segment("b", "prompt", &[1], Some("x")),
+        segment("c", "prompt", &[1], Some("x y x y")),
+        segment("c", "chosen", &[2], Some("x y")),
+        segment("c", "rejected", &[3], Some("w")),
+        segment("d", "prompt", &[1], Some("x")),
+        segment("d", "chosen", &[2], Some("y")),
+        segment("d", "rejected", &[2], Some("z")),
+        sequence("e/prompt", &[2], Some("z")),
+        UnitSequence { item: Some(benchmark), ..sequence("s/1/positive", &[2], None) },
     ];
     let root = Root::new();
     let (pairs, outcome) = root.pair(json!({}), vec![root.units(&rows, 4)]);
     assert_eq!(pairs.len(), 1);
     assert_eq!((pairs[0].id.as_str(), pairs[0].auto_bleu2), ("a", Some(0.0)));
     assert_eq!(outcome.totals["filtered"], 1.0);
-    assert_eq!(ids(&outcome), ["b", "nonsense", "d"]);
+    assert_eq!(ids(&outcome), ["b", "e/prompt", "s/1/positive", "d"]);
+    let errors: Vec<_> = outcome.quarantined.iter().map(|q| q.error.as_str()).collect();
+    assert!(errors[1].contains("without an item") && errors[1].contains("segment"), "{errors:?}");
+    assert!(errors[2].contains("an item of a suite"), "{errors:?}");
 }
 
 /// Returns a line in slamkit's format: units with durations, and the texts of prompt and chosen.

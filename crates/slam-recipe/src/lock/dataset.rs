@@ -89,6 +89,21 @@ impl LockedDataset {
         self.stages.iter().find(|s| s.stage == stage).map_or(&[], |s| &s.shards)
     }
 
+    /// Keeps the counts of shards that were made and are the same work still: their files need not be here.
+    pub(super) fn keep_made(&mut self, old: &Self) {
+        let made: BTreeMap<&Key, &Made> = old
+            .stages
+            .iter()
+            .flat_map(|s| &s.shards)
+            .filter_map(|s| Some((&s.key, s.made.as_ref()?)))
+            .collect();
+        for shard in self.stages.iter_mut().flat_map(|s| &mut s.shards) {
+            if shard.made.is_none() {
+                shard.made = made.get(&shard.key).map(|m| (*m).clone());
+            }
+        }
+    }
+
     /// Takes the counts of shards that are done from their receipts.
     pub fn note_receipts(&mut self, root: &Path) {
         for shard in self.stages.iter_mut().flat_map(|s| &mut s.shards) {

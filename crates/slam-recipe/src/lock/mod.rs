@@ -57,7 +57,9 @@ pub enum LockError {
         source: io::Error,
     },
     /// It is no lock.
-    #[error("{path} is no recipe lock: {source}; prepare the data again to write a new one")]
+    #[error(
+        "{path} is no recipe lock: {source}; delete it and prepare the data again, which makes only what is missing"
+    )]
     Form {
         /// The file.
         path: PathBuf,
@@ -66,7 +68,8 @@ pub enum LockError {
     },
     /// It is of another version.
     #[error(
-        "{path} has version {found}, this program reads version {VERSION}; use a program of the same version"
+        "{path} has version {found}, this program reads version {VERSION}; use a program of the same version, or \
+         delete it and prepare the data again, which makes only what is missing"
     )]
     Version {
         /// The file.
@@ -165,8 +168,10 @@ impl Lock {
             Err(e) => return Err(e),
         };
         let before = lock.clone();
-        for new in datasets {
-            lock.datasets.retain(|old| old.names() != new.names());
+        for mut new in datasets {
+            if let Some(old) = lock.datasets.iter().position(|old| old.names() == new.names()) {
+                new.keep_made(&lock.datasets.swap_remove(old));
+            }
             lock.datasets.push(new);
         }
         lock.datasets.sort_by(|a, b| a.names().cmp(&b.names()));

@@ -1,9 +1,12 @@
 //! Locks on disk, and pipelines against them.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
+use crate::hash::Key;
 use crate::name::ShardName;
 use crate::params::{IngestParams, Work};
 use crate::work::WorkUnit;
@@ -23,7 +26,7 @@ fn pipeline(k: u32, rows: u64) -> Pipeline {
 
 fn locked(pipeline: &Pipeline, dataset: usize) -> LockedDataset {
     let dataset = pipeline.datasets[dataset].clone();
-    let output = PathBuf::from(&dataset.name).join("ingest-v1/part-00000-of-00001.parquet");
+    let output = PathBuf::from(&dataset.name).join("ingest-v2/part-00000-of-00001.parquet");
     let work = Work::Ingest(IngestParams::default());
     let unit = WorkUnit::new(work, ShardName::new(0, 1), vec![], output);
     LockedDataset {
@@ -48,6 +51,33 @@ fn datasets_are_added_and_replaced_by_their_names() {
     assert_eq!(names, ["a", "p"]);
     assert_eq!(lock.dataset("a", "m").unwrap().dataset.rows, 6);
     assert!(lock.dataset("a", "other").is_none());
+}
+
+#[test]
+fn what_was_made_stays_known_where_only_the_lock_came_along() {
+    let root = tempfile::tempdir().unwrap();
+    let made = |dataset: &LockedDataset| dataset.stages[0].shards[0].made.clone();
+    let mut entry = locked(&pipeline(10, 5), 0);
+    let counts = Made {
+        rows: 3,
+        bytes: 4,
+        blake3: Key::of_bytes(b"x"),
+        quarantined: 0,
+        totals: BTreeMap::new(),
+    };
+    entry.stages[0].shards[0].made = Some(counts.clone());
+    Lock::update(root.path(), vec![entry]).unwrap();
+    // Another machine, which has no such shard, plans the same work.
+    let planned = locked(&pipeline(10, 5), 0);
+    Lock::update(root.path(), vec![planned.clone()]).unwrap();
+    let lock = Lock::read(root.path()).unwrap();
+    assert_eq!(made(lock.dataset("a", "m").unwrap()), Some(counts));
+    // Other work has made nothing yet.
+    let mut other = planned;
+    other.stages[0].shards[0].key = Key::of_bytes(b"other");
+    Lock::update(root.path(), vec![other]).unwrap();
+    let lock = Lock::read(root.path()).unwrap();
+    assert_eq!(made(lock.dataset("a", "m").unwrap()), None);
 }
 
 #[test]

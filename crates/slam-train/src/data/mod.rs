@@ -118,7 +118,7 @@ pub(crate) fn tokeniser_of(
     match TokeniserInfo::from_metadata(metadata) {
         Ok(info) if (1..=most).contains(&info.k) => Ok(info),
         Ok(info) => Err(TrainError::Vocabulary { path: path.to_owned(), k: info.k, most }),
-        Err(e) => Err(TrainError::NoTokeniser { path: path.to_owned(), source: e.into() }),
+        Err(e) => Err(TrainError::NoTokeniser { path: path.to_owned(), source: e }),
     }
 }
 

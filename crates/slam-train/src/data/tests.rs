@@ -30,6 +30,7 @@ fn row(id: &str, units: usize, split: &str) -> UnitSequence {
         split: split.into(),
         text: None,
         words: None,
+        item: None,
     }
 }
 

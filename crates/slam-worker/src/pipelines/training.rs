@@ -230,6 +230,7 @@ fn units(folder: &Path, name: &str, seed: u64) -> (UnitShards, Vec<usize>) {
                 split: if i % 20 == 0 { "validation" } else { "train" }.into(),
                 text: None,
                 words: None,
+                item: None,
             }
         })
         .collect();

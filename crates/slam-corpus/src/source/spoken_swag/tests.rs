@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use slam_dataset::arrow::array::Float64Array;
+use slam_dataset::schema::Utterance;
+use slam_recipe::item::{Item, PairSegment, Segment};
 
 use crate::source::testing::{audio, ids, parquet, run, text, tone};
 
@@ -27,7 +29,7 @@ fn a_row_is_three_segments_of_one_pair() {
         ],
     );
     let (rows, outcome) = run(dir.path(), json!({"source": {"kind": "spoken-swag"}}), &[name]);
-    let pair = |i: u32, segment: &str| format!("data/validation-00000-of-00002/{i:07}#{segment}");
+    let pair = |i: u32, segment: &str| format!("data/validation-00000-of-00002/{i:07}/{segment}");
     assert_eq!(
         ids(&rows),
         [
@@ -38,6 +40,13 @@ fn a_row_is_three_segments_of_one_pair() {
             pair(1, "chosen")
         ]
     );
+    let segment = |row: &Utterance| match &row.item {
+        Some(Item::Pair(PairSegment { segment, pair })) => (pair.clone(), *segment),
+        other => panic!("{other:?}"),
+    };
+    let first = "data/validation-00000-of-00002/0000000".to_owned();
+    assert_eq!(segment(&rows[1]), (first.clone(), Segment::Chosen));
+    assert_eq!(segment(&rows[2]), (first, Segment::Rejected));
     assert_eq!([&rows[0].flac, &rows[1].flac, &rows[2].flac], [p, c, r]);
     assert_eq!(rows[2].text.as_deref(), Some("She is a tree."));
     assert_eq!(

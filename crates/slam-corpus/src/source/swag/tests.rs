@@ -51,14 +51,14 @@ fn swags_gold_rows_are_pairs_of_the_right_and_a_wrong_ending() {
     assert_eq!(
         ids_and_texts(&found)[..2],
         [
-            ("train-000000#prompt", "Members walk, slowly."),
-            ("train-000000#chosen", "The band plays."),
+            ("train-000000/prompt", "Members walk, slowly."),
+            ("train-000000/chosen", "The band plays."),
         ]
     );
     let (id, rejected) = ids_and_texts(&found)[2];
-    assert_eq!(id, "train-000000#rejected");
+    assert_eq!(id, "train-000000/rejected");
     assert!(["The band sleeps.", "The band flies.", "The band sings."].contains(&rejected));
-    assert_eq!(ids_and_texts(&found)[4], ("train-000002#chosen", "It hides."));
+    assert_eq!(ids_and_texts(&found)[4], ("train-000002/chosen", "It hides."));
     assert_eq!(found.len(), 6, "the generated ending is no pair");
     let errors: Vec<_> = refused.iter().map(|r| (r.origin.as_str(), r.error.as_str())).collect();
     assert_eq!(errors[0], ("train.csv row 3", "an ending is empty"));
@@ -135,12 +135,12 @@ fn hella_swag_is_spoken_without_its_mark_up() {
     assert_eq!(
         ids_and_texts(&found),
         [
-            ("hellaswag_train-000000#prompt", "A boy throws."),
-            ("hellaswag_train-000000#chosen", "he runs."),
-            ("hellaswag_train-000000#rejected", "he sleeps."),
-            ("hellaswag_train-000001#prompt", "How to bake. Buy flour. Go out."),
-            ("hellaswag_train-000001#chosen", "Stay."),
-            ("hellaswag_train-000001#rejected", "Pay. Go."),
+            ("hellaswag_train-000000/prompt", "A boy throws."),
+            ("hellaswag_train-000000/chosen", "he runs."),
+            ("hellaswag_train-000000/rejected", "he sleeps."),
+            ("hellaswag_train-000001/prompt", "How to bake. Buy flour. Go out."),
+            ("hellaswag_train-000001/chosen", "Stay."),
+            ("hellaswag_train-000001/rejected", "Pay. Go."),
         ]
     );
     let origins: Vec<_> = refused.iter().map(|r| r.origin.as_str()).collect();

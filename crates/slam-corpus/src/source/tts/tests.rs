@@ -53,7 +53,7 @@ fn a_pair_is_spoken_by_one_voice_and_parts_keep_pairs_whole() {
     }
     assert_eq!([rows[0].len(), rows[1].len()], [12, 15]);
     let rows = rows.concat();
-    assert_eq!(rows[26].id, "swag/0000008#rejected");
+    assert_eq!(rows[26].id, "swag/0000008/rejected");
     for pair in rows.chunks(3) {
         assert!(pair.iter().all(|r| r.speaker == pair[0].speaker));
     }
