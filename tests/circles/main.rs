@@ -13,16 +13,6 @@ use std::path::{Path, PathBuf};
 
 use source::{File, Module, parse, tokens, without_tests};
 
-/// A circle that is known: its crate, its files below `src`, and why it is still there. The list only shrinks: a
-/// circle that is gone must leave it.
-type Known = (&'static str, &'static [&'static str], &'static str);
-
-const KNOWN: &[Known] = &[(
-    "slam-dataset",
-    &["shard/json.rs", "shard/mod.rs", "shard/reader.rs", "shard/writer.rs"],
-    "shard/mod.rs defines Row and ShardError, which its readers and writers need, beside their re-exports",
-)];
-
 /// Returns the file that defines what a path names.
 fn defining<'a>(
     files: &'a BTreeMap<Module, File>,
@@ -146,31 +136,22 @@ fn crates() -> BTreeMap<String, Vec<(String, String)>> {
 
 #[test]
 fn files_of_a_crate_do_not_use_each_other_in_circles() {
-    let mut known: BTreeMap<(String, BTreeSet<String>), &str> = KNOWN
-        .iter()
-        .map(|(name, files, why)| {
-            (((*name).to_owned(), files.iter().map(|f| (*f).to_owned()).collect()), *why)
-        })
-        .collect();
-    let mut new = Vec::new();
+    let mut found = Vec::new();
     for (name, files) in crates() {
         let edges = edges(&files);
         for circle in circles(&edges) {
-            if known.remove(&(name.clone(), circle.clone())).is_none() {
-                let inner = |f: &String| {
-                    let to: Vec<_> = edges[f].intersection(&circle).map(String::as_str).collect();
-                    format!("\n    {f} -> {}", to.join(", "))
-                };
-                new.push(format!("\n{name}: {}", circle.iter().map(inner).collect::<String>()));
-            }
+            let inner = |f: &String| {
+                let to: Vec<_> = edges[f].intersection(&circle).map(String::as_str).collect();
+                format!("\n    {f} -> {}", to.join(", "))
+            };
+            found.push(format!("\n{name}: {}", circle.iter().map(inner).collect::<String>()));
         }
     }
     assert!(
-        new.is_empty(),
+        found.is_empty(),
         "files use each other; move what they share into a file below both:{}",
-        new.concat()
+        found.concat()
     );
-    assert!(known.is_empty(), "these circles are gone; remove them from KNOWN: {known:?}");
 }
 
 /// The circles of a small crate.
