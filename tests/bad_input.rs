@@ -19,7 +19,7 @@ fn an_unknown_flag_or_name_is_bad_usage() {
     for (arguments, named) in [
         (&["demo", "--fast"][..], "--fast"),
         (&["prepare-data", "--pipeline", "nonesuch"], "nonesuch"),
-        (&["prepare-data", "--stage", "unitize"], "no such dataset and stage"),
+        (&["prepare-data", "--stage", "unitize"], "there is no stage 'unitize'; there are ingest"),
         (&["prepare-data", "--stage", "unitise", "--shards", "99"], "no shard 99"),
         (&["prepare-data", "--shards", "3-x"], "--shards"),
         (&["train", "--budget", "soon"], "--budget"),
@@ -211,7 +211,12 @@ fn a_model_and_shards_of_another_tokeniser_refuse_each_other() {
     let said = run(&["shards", "rebuild", "--quick", "--data", path(&data), "--set", set]).unwrap();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let checkpoint = demo.run().join("pretrain/final");
-    let said = run(&["evaluate", path(&checkpoint), "--data", path(&data)]).unwrap();
+    let mut pipeline = slam_tests::pipeline_of(&demo.run());
+    pipeline["tokeniser"]["kmeans"]["k"] = 40.into();
+    let file = demo.run().join("other.toml");
+    fs::write(&file, toml::to_string(&pipeline).unwrap()).unwrap();
+    let options = ["--data", path(&data), "--pipeline", path(&file)];
+    let said = run(&[&["evaluate", path(&checkpoint)][..], &options].concat()).unwrap();
     assert_eq!(said.code, Some(1));
     assert!(
         said.stderr.contains("tokeniser") && said.stderr.contains("trained on"),

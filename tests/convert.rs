@@ -171,6 +171,10 @@ fn a_spoken_prompt_is_continued_and_the_seed_decides() {
         assert_eq!(of_prompt, expected);
     }
     // Another tokeniser's units are not what the model has learnt.
+    let other = demo.copy().unwrap();
+    let lock = other.data().join("slam.lock");
+    let text = fs::read_to_string(&lock).unwrap();
+    fs::write(&lock, text.replace("\"filters\": 40", "\"filters\": 30")).unwrap();
     let said = run(&[
         "generate",
         path(&checkpoint),
@@ -178,7 +182,7 @@ fn a_spoken_prompt_is_continued_and_the_seed_decides() {
         path(&prompt),
         "--quick",
         "--data",
-        path(&data),
+        path(&other.data()),
         "--set",
         "tokeniser.features.filters=30",
     ])

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use slam_pipeline::Plan;
 use slam_pipeline::select::Choice;
+use slam_recipe::lock::Prepared;
+use slam_recipe::pipeline::Dataset;
 use slam_recipe::{Receipt, Stage, indices};
 
 use files::{find, folder};
@@ -92,7 +94,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             verify::run(&root, worker.as_deref(), dataset.as_deref())
         }
         Command::Status { planned, all } => {
-            let pipeline = planned.pipeline.read(&planned.common)?;
+            let mut pipeline = planned.pipeline.read(&planned.common)?;
+            sources::recall(&mut pipeline, &root.folder);
             let worker = match root.store {
                 Some(_) => Programs::worker_alone("cpu")?.slam,
                 None => PathBuf::new(),
@@ -101,7 +104,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let command =
                 PrepareCommand { pipeline: &planned.pipeline.name, root: &root, overrides };
             let wanted = |name: &str| planned.dataset().is_none_or(|d| d == name);
-            let mut data = prepared::read(&command, &worker, &pipeline, |d| wanted(&d.name))?;
+            let locked = |needed: &dyn Fn(&Dataset) -> bool| {
+                prepared::read(&command, &worker, &pipeline, needed)
+            };
+            locked(&|_| false)?;
+            // Recordings that are there tell what has changed; where they are not, the lock tells what was planned.
+            let mut data = match Plan::new(&pipeline) {
+                Ok(plan) => Prepared { datasets: plan.locked(&pipeline) },
+                Err(_) => locked(&|d| wanted(&d.name))?,
+            };
             data.datasets.retain(|d| wanted(&d.dataset.name));
             if let (Some(name), true) = (planned.dataset(), data.datasets.is_empty()) {
                 let known: Vec<_> = pipeline.datasets.iter().map(|d| d.name.as_str()).collect();

@@ -181,6 +181,12 @@ fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "–".to_owned(),
         Value::String(text) => text.replace(['\n', '\t', '\r'], " "),
+        // A struct's row has few of its fields.
+        Value::Object(fields) => {
+            let known: serde_json::Map<_, _> =
+                fields.clone().into_iter().filter(|(_, field)| !field.is_null()).collect();
+            Value::Object(known).to_string()
+        }
         other => other.to_string(),
     };
     if text.chars().count() <= WIDEST {
@@ -202,6 +208,8 @@ mod tests {
     #[test]
     fn a_table_is_aligned_and_long_cells_are_cut() {
         let columns = ["id", "units"].map(str::to_owned);
+        let item = json!({"file": null, "segment": "chosen"});
+        assert_eq!(cell(&item), r#"{"segment":"chosen"}"#);
         let rows = [json!({"id": "a", "units": [1, 2]}), json!({"id": null, "units": vec![7; 99]})]
             .map(|row| row.as_object().cloned().unwrap_or_default());
         let text = table(&columns, &rows);
