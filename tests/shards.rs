@@ -1,9 +1,9 @@
 //! Shards as an engineer sees them: one alone, their state and who made them, their rows, what was left out.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::{fs, io};
 
 use serde_json::Value;
 use slam_tests::Said;
@@ -91,11 +91,11 @@ fn a_reader_that_leaves_ends_a_listing_quietly() {
     let data = dir.path().join("data");
     done(&mut tiny.command(&data, &["prepare-data", "--stage", "ingest"]));
     let mut command = slam_tests::xtask(&["shards", "list", "--data"]);
-    command.arg(&data).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // The reader is gone before the first line.
-    drop(child.stdout.take());
-    let said: Said = child.wait_with_output().unwrap().into();
+    // The reader is gone before the program starts, so before the first line.
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    command.arg(&data).stdout(writer).stderr(Stdio::piped());
+    let said: Said = command.spawn().unwrap().wait_with_output().unwrap().into();
     assert_eq!((said.code, said.stderr.as_str()), (None, ""));
 }
 

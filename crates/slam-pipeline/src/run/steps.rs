@@ -13,8 +13,17 @@ use slam_recipe::request::{
 };
 use slam_recipe::{Key, Pipeline, Request, RunFile, Stage};
 
-use super::{Checkpoint, RunStep, TrainingStage};
+use super::checkpoint::{Checkpoint, TrainingStage};
 use crate::source::{self, SourceError};
+
+/// One call of the worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunStep {
+    /// The step's name, unique in the run.
+    pub name: String,
+    /// What the worker is asked.
+    pub request: Request,
+}
 
 /// A checkpoint of the run that is scored.
 struct Scored {

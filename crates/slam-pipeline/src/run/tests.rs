@@ -1,10 +1,13 @@
 //! Runs as requests.
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
+use std::path::Path;
+
 use serde_json::json;
 use slam_recipe::lock::{Lock, Prepared};
 use slam_recipe::request::{DpoRequest, EvaluateRequest, PretrainRequest};
-use slam_recipe::{Pipeline, RunFile};
+use slam_recipe::{Pipeline, Request, RunFile};
 
 use super::*;
 use crate::Plan;
