@@ -180,7 +180,7 @@ fn a_folder_that_was_named_is_remembered_and_later_commands_need_no_recordings()
     // The pipeline's own folder is not there.
     let said = ok(command(&["prepare-data"]));
     assert!(said.stdout.starts_with("0 shards made"), "{}", said.stdout);
-    let unit = data.join("tiny/unitise-v1/mfcc/part-00000-of-00008.parquet");
+    let unit = data.join("tiny/unitise-v2/mfcc/part-00000-of-00008.parquet");
     let bytes = fs::read(&unit).unwrap();
     fs::remove_file(&unit).unwrap();
     let said = ok(command(&["shards", "rebuild"]));
@@ -233,7 +233,7 @@ fn a_killed_command_leaves_a_lock_of_what_is_planned_and_the_next_completes_it()
     command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn().unwrap();
     let began = Instant::now();
-    while !data.join("tiny/ingest-v1/part-00000-of-00020.json").exists() {
+    while !data.join("tiny/ingest-v2/part-00000-of-00020.json").exists() {
         assert!(began.elapsed() < Duration::from_mins(1), "no shard");
         assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
         thread::sleep(Duration::from_millis(1));

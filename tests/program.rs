@@ -79,7 +79,7 @@ fn the_demo_runs_in_an_empty_folder() {
     assert!(program.ok(&["demo", "--quick"]).contains("nothing to do"));
     let data = ["--data", "data/quick"];
     let list = program.ok(&[&["shards", "list"][..], &data].concat());
-    assert!(list.contains("demo-stories/ingest-v1/part-00000-of-00003"), "{list}");
+    assert!(list.contains("demo-stories/ingest-v2/part-00000-of-00003"), "{list}");
     let status = program.ok(&[&["shards", "status", "--quick"][..], &data].concat());
     assert!(status.contains("demo-stories unitise: 3 done"), "{status}");
     assert!(program.ok(&["report", "runs/demo-quick"]).contains("corpus"));

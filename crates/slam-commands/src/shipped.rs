@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use slam_pipeline::DataManifest;
 use slam_pipeline::data_manifest::ManifestError;
 use slam_recipe::Pipeline;
-use slam_recipe::pipeline::{PipelineError, Variant};
+use slam_recipe::pipeline::Variant;
 
 use crate::door::Door;
 use crate::exit::Failure;
@@ -38,22 +38,25 @@ pub(crate) fn pipeline(
     let path = PathBuf::from(name);
     let in_workspace = Door::current().workspace().map(|w| named(&w.join("pipelines"), name));
     let found = in_workspace.filter(|p| p.is_file()).or_else(|| path.is_file().then_some(path));
-    let read = match (found, text_of(&PIPELINES, name)) {
-        (Some(path), _) => Pipeline::read(&path, variant, overrides),
-        (None, Some(text)) => Pipeline::parse(text, Path::new(name), variant, overrides),
-        (None, None) => {
+    let read = |overrides: &[String]| match (&found, text_of(&PIPELINES, name)) {
+        (Some(path), _) => Some(Pipeline::read(path, variant, overrides)),
+        (None, Some(text)) => Some(Pipeline::parse(text, Path::new(name), variant, overrides)),
+        (None, None) => None,
+    };
+    match read(overrides) {
+        Some(Ok(pipeline)) => Ok(pipeline),
+        // What was given with --set is wrong, not the file.
+        Some(Err(e)) if matches!(read(&[]), Some(Ok(_))) => {
+            Err(Failure::Usage(e.to_string()).into())
+        }
+        Some(Err(e)) => Err(e.into()),
+        None => {
             let known = PIPELINES.map(|(name, _)| name).join(", ");
-            return Err(Failure::Usage(format!(
+            Err(Failure::Usage(format!(
                 "there is no pipeline '{name}': neither a file of that name nor one of {known}"
             ))
-            .into());
+            .into())
         }
-    };
-    match read {
-        Ok(pipeline) => Ok(pipeline),
-        // What was given with --set is wrong, not the file.
-        Err(e @ PipelineError::Override { .. }) => Err(Failure::Usage(e.to_string()).into()),
-        Err(e) => Err(e.into()),
     }
 }
 

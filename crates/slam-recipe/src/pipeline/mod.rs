@@ -212,8 +212,8 @@ pub enum PipelineError {
     Field {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
-        source: serde_json::Error,
+        /// What is wrong, with the field's path.
+        source: serde_path_to_error::Error<serde_json::Error>,
     },
     /// An override that cannot be applied.
     #[error("--set {text}: {source}")]
@@ -270,7 +270,8 @@ impl Pipeline {
         let table: toml::Table = text
             .parse()
             .map_err(|e| PipelineError::Toml { path: path.to_owned(), source: Box::new(e) })?;
-        let mut value = serde_json::to_value(table).map_err(field)?;
+        let json = serde_json::value::Serializer;
+        let mut value = serde_path_to_error::serialize(&table, json).map_err(field)?;
         let small = value.as_object_mut().and_then(|o| o.remove("quick"));
         if let (Variant::Quick, Some(small)) = (variant, small) {
             layers::merge(&mut value, small);
@@ -283,7 +284,7 @@ impl Pipeline {
             preset::lay_under(tokeniser)
                 .map_err(|source| PipelineError::Preset { path: path.to_owned(), source })?;
         }
-        let pipeline: Self = serde_json::from_value(value).map_err(field)?;
+        let pipeline: Self = serde_path_to_error::deserialize(value).map_err(field)?;
         pipeline.check()?;
         Ok(pipeline)
     }
