@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -218,6 +219,30 @@ pub struct OptimiserConfig {
     pub keep: usize,
     /// Threads that prepare data ahead of the device; 0 prepares each step when it is due.
     pub prefetch: usize,
+}
+
+impl PretrainConfig {
+    /// The parameters without those that change nothing of the result: how often it is logged and saved, how many
+    /// checkpoints are kept, how many threads prepare data. A run can be gone on with under others.
+    pub fn identity(&self) -> Value {
+        identity(json!(self))
+    }
+}
+
+impl DpoConfig {
+    /// As [`PretrainConfig::identity`].
+    pub fn identity(&self) -> Value {
+        identity(json!(self))
+    }
+}
+
+fn identity(mut params: Value) -> Value {
+    if let Some(optimiser) = params.get_mut("optimiser").and_then(Value::as_object_mut) {
+        for name in ["log_every", "save_every_seconds", "keep", "prefetch"] {
+            optimiser.remove(name);
+        }
+    }
+    params
 }
 
 impl Default for OptimiserConfig {

@@ -1,7 +1,6 @@
 //! How a model is optimised; the same for pre-training and DPO.
 
 use burn::tensor::{DType, Device, FloatDType};
-use serde_json::Value;
 pub use slam_recipe::training::{Activations, Decay, OptimiserConfig, Precision};
 
 use crate::config_error::{ConfigError, Wanted, within};
@@ -79,16 +78,4 @@ impl Optimised for OptimiserConfig {
         }
         Ok(())
     }
-}
-
-/// A stage's parameters without those that change nothing of the result: how often it is logged and saved,
-/// how many checkpoints are kept, how many threads prepare data. A run can be gone on with under others.
-pub(crate) fn identity(params: &Value) -> Value {
-    let mut params = params.clone();
-    if let Some(optimiser) = params.get_mut("optimiser").and_then(Value::as_object_mut) {
-        for name in ["log_every", "save_every_seconds", "keep", "prefetch"] {
-            optimiser.remove(name);
-        }
-    }
-    params
 }

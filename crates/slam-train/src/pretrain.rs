@@ -13,7 +13,6 @@ use slam_lm::{Decoder, DecoderConfig, LmError, TokenBatch};
 use slam_recipe::Key;
 pub use slam_recipe::training::PretrainConfig;
 
-use crate::config;
 use crate::config_error::{ConfigError, Wanted, within};
 use crate::context::{Mode, RunContext};
 use crate::data::{Corpus, Samples, Selection, UnitShards, choose, rates, same_tokeniser};
@@ -64,7 +63,7 @@ pub fn pretrain(
     context: &RunContext<'_>,
 ) -> Result<Ended, TrainError> {
     let params = serde_json::json!({"config": config, "start": start.identity()});
-    let identity = serde_json::json!({"config": config::identity(&params["config"]), "start": params["start"]});
+    let identity = serde_json::json!({"config": config.identity(), "start": params["start"]});
     let key = Key::of_work("pretrain", 4, &identity, [data_key]);
     if let Some(summary) = report::finished(context.run, &key) {
         return Ok(Ended::Trained(summary));

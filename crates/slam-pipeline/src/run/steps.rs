@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
         let model = &self.pipeline.model;
         let start_key = model.checkpoint.as_deref().map(checkpoint_key).transpose()?;
         // The checkpoint's content counts, not its place.
-        let what = json!({"params": training.params, "model": model.config});
+        let what = json!({"params": training.params.identity(), "model": model.config});
         let key = Key::of_work("pretrained", 2, &what, [&data_key].into_iter().chain(&start_key));
         let request = PretrainRequest {
             params: training.params.clone(),

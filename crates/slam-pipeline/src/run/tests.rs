@@ -79,6 +79,16 @@ fn another_pretraining_makes_another_preference_run() {
 }
 
 #[test]
+fn logging_and_saving_otherwise_is_no_other_preference_run() {
+    let mut often = pipeline(1e-3);
+    let optimiser = &mut often.train.as_mut().unwrap().params.optimiser;
+    (optimiser.log_every, optimiser.save_every_seconds) = (3, 7.0);
+    (optimiser.keep, optimiser.prefetch) = (9, 2);
+    let key = |pipeline: &Pipeline| dpo(&steps(pipeline)[1]).data_key.clone();
+    assert_eq!(key(&often), key(&pipeline(1e-3)));
+}
+
+#[test]
 fn other_weights_in_the_same_folder_are_another_start_and_another_folder_is_none() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let keys = |folder: &Path, weights: &str| {

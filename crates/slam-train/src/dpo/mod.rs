@@ -19,7 +19,6 @@ use slam_recipe::Key;
 pub use slam_recipe::training::DpoConfig;
 
 use crate::budget::Budget;
-use crate::config;
 use crate::config_error::{ConfigError, Wanted, within};
 use crate::context::RunContext;
 use crate::data::same_tokeniser;
@@ -67,7 +66,7 @@ pub fn dpo(
     context: &RunContext<'_>,
 ) -> Result<Ended, TrainError> {
     let params = serde_json::json!(config);
-    let key = Key::of_work("dpo", 2, &config::identity(&params), [data_key]);
+    let key = Key::of_work("dpo", 2, &config.identity(), [data_key]);
     if let Some(summary) = report::finished(context.run, &key) {
         return Ok(Ended::Trained(summary));
     }
