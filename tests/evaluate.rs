@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use slam_tests::{Demo, Said, run};
+use serde_json::Value;
+use slam_tests::{Demo, Said, pipeline_of, run};
 
 fn ok(said: Said) -> String {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -35,6 +36,62 @@ fn any_table_is_made_again_without_the_model() {
     let said = run(&["evaluate", "--from", &last, "--submission", &out]).unwrap();
     assert!(said.stderr.contains("swuggy-dev"), "{}", said.stderr);
     assert_eq!(run(&["evaluate"]).unwrap().code, Some(2));
+}
+
+#[test]
+fn a_finished_run_keeps_its_pipeline_whatever_is_asked_of_it() {
+    let demo = Demo::finished().copy().unwrap();
+    let (folder, file) = (demo.run().display().to_string(), demo.run().join("run.json"));
+    let before = fs::read(&file).unwrap();
+    let data = demo.data().display().to_string();
+    let one = ["evaluate", &folder, "--data", &data, "--suite", "demo-lexical"];
+    assert!(!ok(run(&one).unwrap()).contains("syntactic"));
+    assert_eq!(fs::read(&file).unwrap(), before);
+    assert!(ok(run(&["evaluate", &folder]).unwrap()).contains("syntactic"));
+    // A run that another command names and that is refused before it trains.
+    let pipeline = demo.run().join("other.toml").display().to_string();
+    fs::write(&pipeline, toml::to_string(&pipeline_of(&demo.run())).unwrap()).unwrap();
+    let other = ["train", "--pipeline", &pipeline, "--data", &data, "--run", &folder];
+    let set = ["--set", "train.params.optimiser.peak_lr=1e-9", "--device", "wgpu:99"];
+    let said = run(&[&other[..], &set].concat()).unwrap();
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    // What a run's commands would ignore.
+    for ignored in [
+        &["report", &folder, "--set", "train.params.seed=9"][..],
+        &["evaluate", &folder, "--set", "train.params.seed=9"],
+        &["evaluate", &folder, "--out", "scores.parquet"],
+        &["evaluate", &folder, "--pipeline", "slam"],
+        &["train", "--resume", &folder, "--set", "train.params.seed=9"],
+    ] {
+        let said = run(ignored).unwrap();
+        assert_eq!(said.code, Some(2), "{ignored:?}: {said:?}");
+    }
+}
+
+#[test]
+fn a_run_whose_data_lies_elsewhere_is_told_where_and_an_unfinished_one_is_named() {
+    let demo = Demo::finished().copy().unwrap();
+    let (folder, file) = (demo.run().display().to_string(), demo.run().join("run.json"));
+    let mut run_file: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    run_file["data"] = "gone".into();
+    fs::write(&file, run_file.to_string()).unwrap();
+    let said = run(&["report", &folder]).unwrap();
+    assert!(said.code == Some(1) && said.stderr.contains("gone"), "{said:?}");
+    let data = demo.data().display().to_string();
+    for command in
+        [&["report", &folder][..], &["evaluate", &folder], &["train", "--resume", &folder]]
+    {
+        ok(run(&[command, &["--data", &data]].concat()).unwrap());
+    }
+    fs::remove_dir_all(demo.run().join("pretrain/final")).unwrap();
+    fs::remove_file(demo.run().join("scores/pretrained.parquet")).unwrap();
+    for command in ["report", "evaluate"] {
+        let said = run(&[command, &folder, "--data", &data]).unwrap();
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let hint = "is not finished, it has no";
+        assert!(said.stderr.contains(hint) && said.stderr.contains("--resume"), "{}", said.stderr);
+    }
 }
 
 #[test]

@@ -249,3 +249,21 @@ fn a_killed_command_leaves_a_lock_of_what_is_planned_and_the_next_completes_it()
     ok(tiny.command(&data, &["prepare-data"]).output().unwrap().into());
     assert_eq!(tree(&data), tree(&whole));
 }
+
+#[test]
+fn recordings_that_are_in_no_pipeline_are_rebuilt_as_the_lock_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, data) = (folder.path().join("talks"), folder.path().join("data"));
+    fs::create_dir(&input).unwrap();
+    (0..3).for_each(|i| fs::write(input.join(format!("{i}.wav")), wav(i)).unwrap());
+    let prepare = ["prepare-data", "--input", text(&input), "--data", text(&data)];
+    let set = ["--set", "tokeniser.kmeans.k=4", "--set", "tokeniser.name=four"];
+    ok(run(&[&prepare[..], &set].concat()).unwrap());
+    let unit = data.join("talks/unitise-v2/four/part-00000-of-00001.parquet");
+    let before = fs::read(&unit).unwrap();
+    fs::remove_file(&unit).unwrap();
+    let status = ok(run(&["shards", "status", "talks", "--data", text(&data)]).unwrap());
+    assert!(status.stdout.contains("missing"), "{}", status.stdout);
+    ok(run(&["shards", "rebuild", "talks", "--data", text(&data)]).unwrap());
+    assert_eq!(fs::read(&unit).unwrap(), before);
+}

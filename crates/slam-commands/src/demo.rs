@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use slam_pipeline::{Plan, Steps};
-use slam_recipe::RunFile;
 use slam_recipe::lock::Lock;
 use slam_recipe::pipeline::Variant;
 use slam_recipe::source::Engine;
+use slam_recipe::{PipelineChoice, RunFile};
 
 use crate::options::Common;
 use crate::programs::Programs;
@@ -53,13 +53,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let default = |full: &str, small: &str| PathBuf::from(if *quick { small } else { full });
     let data = arguments.data.clone().unwrap_or_else(|| default("data", "data/quick"));
     let run = arguments.run.clone().unwrap_or_else(|| default("runs/demo", "runs/demo-quick"));
-    let file = RunFile { pipeline, data, notice: quick.then(|| QUICK.to_owned()) };
+    let overrides = common.overrides.clone();
+    let named = PipelineChoice { pipeline: "demo".into(), variant, overrides };
+    let file = RunFile { pipeline, data, notice: quick.then(|| QUICK.to_owned()), named };
     let recipe =
         Recipe { file: &file, common, programs, run: &run, resume: "the same command".into() };
     let started = Instant::now();
     let (made, kept) = recipe.data(&plan)?;
     let prepared = Lock::read(&file.data)?.select(&file.data, &file.pipeline, |_| true)?;
-    let worked = recipe.run(&prepared, &file.steps(&prepared, &run)?)?;
+    let worked = recipe.start(&prepared, &file.steps(&prepared, &run)?)?;
     println!("{}", worked.table);
     if made + worked.steps == 0 {
         println!("nothing to do: {kept} shards, the models and their scores are up to date");

@@ -108,8 +108,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn tokeniser(a: &Arguments) -> anyhow::Result<TokeniserFiles> {
     let pipeline = a.pipeline.read(&a.common)?;
     let root = Root::at(&a.data);
-    let overrides = &a.common.overrides;
-    let command = PrepareCommand { pipeline: &a.pipeline.name, root: &root, overrides };
+    let named = a.pipeline.choice(&a.common);
+    let command = PrepareCommand { named: &named, root: &root };
     // Where centroids are fitted, the lock of the dataset that they are fitted on names them.
     let fit_on = pipeline.tokeniser.fit_on.as_deref();
     let needed = |d: &slam_recipe::pipeline::Dataset| fit_on == Some(&d.name);

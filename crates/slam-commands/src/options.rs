@@ -1,8 +1,9 @@
 //! Options that several commands share.
 
-use slam_recipe::Pipeline;
 use slam_recipe::pipeline::Variant;
+use slam_recipe::{Pipeline, PipelineChoice};
 
+use crate::exit::Failure;
 use crate::programs::Programs;
 use crate::progress::Events;
 use crate::root::Root;
@@ -20,9 +21,9 @@ pub(crate) struct Common {
     #[arg(long, visible_alias = "devices", default_value = "auto")]
     pub(crate) device: String,
     /// The share of inputs that may be left out
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.01, value_parser = share)]
     pub(crate) max_bad_fraction: f64,
-    /// Change a field of the pipeline, e.g. train.params.peak_lr=5e-4
+    /// Change a field of the pipeline, e.g. train.params.optimiser.peak_lr=5e-4
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Events as JSON lines on stderr
@@ -51,12 +52,20 @@ impl Common {
     }
 }
 
-/// Which pipeline, for commands that read what was prepared of it.
+/// A share from 0 to 1.
+fn share(text: &str) -> Result<f64, Failure> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err(Failure::Usage("a share is a number from 0 to 1, e.g. 0.05 for 5 %".into())),
+    }
+}
+
+/// Which pipeline.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct PipelineName {
-    /// The pipeline: a name of one that is shipped, or a file
-    #[arg(long = "pipeline", value_name = "PIPELINE", default_value = "demo")]
-    pub(crate) name: String,
+    /// The pipeline: a name of one that is shipped, or a file [default: demo]
+    #[arg(long, value_name = "PIPELINE")]
+    pub(crate) pipeline: Option<String>,
     /// The pipeline's small variant
     #[arg(long)]
     pub(crate) quick: bool,
@@ -65,7 +74,22 @@ pub(crate) struct PipelineName {
 impl PipelineName {
     /// Reads the pipeline.
     pub(crate) fn read(&self, common: &Common) -> anyhow::Result<Pipeline> {
-        shipped::pipeline(&self.name, self.variant(), &common.overrides)
+        shipped::pipeline(self.name(), self.variant(), &common.overrides)
+    }
+
+    /// The pipeline as it was named, with what was set.
+    pub(crate) fn choice(&self, common: &Common) -> PipelineChoice {
+        let overrides = common.overrides.clone();
+        PipelineChoice { pipeline: self.name().to_owned(), variant: self.variant(), overrides }
+    }
+
+    /// Whether the user named one.
+    pub(crate) fn is_given(&self) -> bool {
+        self.pipeline.is_some() || self.quick
+    }
+
+    fn name(&self) -> &str {
+        self.pipeline.as_deref().unwrap_or("demo")
     }
 
     fn variant(&self) -> Variant {

@@ -4,27 +4,25 @@ use std::path::{Path, PathBuf};
 
 use slam_pipeline::select::Choice;
 use slam_pipeline::{Plan, Selection};
-use slam_recipe::pipeline::{Dataset, Variant};
+use slam_recipe::pipeline::Dataset;
 use slam_recipe::receipt::{self, ShardState};
 use slam_recipe::source::{Folder, Source};
 use slam_recipe::{Pipeline, Stage, WorkUnit, indices};
 
 use crate::exit::Failure;
-use crate::options::Common;
+use crate::options::{Common, PipelineName};
 use crate::prepared;
 use crate::programs::Programs;
 use crate::root::{Data, Root};
 use crate::run::{self, Redo};
-use crate::shipped;
 use crate::sources::{self, Sources};
 
 /// Make corpus and unit shards.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The pipeline: a name in pipelines/ or a file
-    #[arg(long, default_value = "demo")]
-    pipeline: String,
-    /// A folder of WAV, FLAC, MP3 or Ogg files to take in place of the pipeline's datasets
+    #[command(flatten)]
+    pipeline: PipelineName,
+    /// A folder of recordings to take in place of the pipeline's datasets
     #[arg(long, value_name = "DIR")]
     input: Option<PathBuf>,
     /// The dataset's name (with --input: the name to give it)
@@ -55,7 +53,7 @@ pub struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let common = &arguments.common;
-    let mut pipeline = shipped::pipeline(&arguments.pipeline, Variant::Full, &common.overrides)?;
+    let mut pipeline = arguments.pipeline.read(common)?;
     if let Some(folder) = &arguments.input {
         take_folder(&mut pipeline, folder, arguments.dataset.as_deref());
     }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use slam_recipe::lock::{Lock, LockError, LockedDataset, Prepared, Shard};
-use slam_recipe::pipeline::Dataset;
+use slam_recipe::pipeline::{Dataset, Variant};
 use slam_recipe::receipt::ShardState;
-use slam_recipe::{Pipeline, Stage};
+use slam_recipe::{Pipeline, PipelineChoice, Stage};
 
 use crate::door::hint;
 use crate::root::Root;
@@ -15,18 +15,19 @@ use crate::root::Root;
 #[derive(Clone, Debug)]
 pub(crate) struct PrepareCommand<'a> {
     /// The pipeline, as the user named it.
-    pub(crate) pipeline: &'a str,
+    pub(crate) named: &'a PipelineChoice,
     /// The data root.
     pub(crate) root: &'a Root,
-    /// `--set` options.
-    pub(crate) overrides: &'a [String],
 }
 
 impl std::fmt::Display for PrepareCommand<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pipeline, root, overrides } = self;
-        let command = hint("prepare-data");
-        write!(f, "{command} --pipeline {} --data {}", quoted(pipeline), quoted(&root.name()))?;
+        let Self { named: PipelineChoice { pipeline, variant, overrides }, root } = self;
+        write!(f, "{} --pipeline {}", hint("prepare-data"), quoted(pipeline))?;
+        if *variant == Variant::Quick {
+            write!(f, " --quick")?;
+        }
+        write!(f, " --data {}", quoted(&root.name()))?;
         if root.store.is_some() {
             write!(f, " --cache {}", quoted(&root.folder.display().to_string()))?;
         }
@@ -125,12 +126,15 @@ mod tests {
     #[test]
     fn a_hint_carries_the_users_own_options() {
         let root = Root { folder: "my data".into(), store: None };
-        let overrides = ["datasets.a.rows=5".to_owned(), "train.datasets=[\"a\"]".to_owned()];
-        let command = PrepareCommand { pipeline: "demo", root: &root, overrides: &overrides };
+        let overrides = vec!["datasets.a.rows=5".to_owned(), "train.datasets=[\"a\"]".to_owned()];
+        let named = PipelineChoice { pipeline: "demo".into(), variant: Variant::Quick, overrides };
+        let command = PrepareCommand { named: &named, root: &root };
         let text = command.to_string();
         let options = "--set datasets.a.rows=5 --set 'train.datasets=[\"a\"]'";
         assert!(
-            text.ends_with(&format!("prepare-data --pipeline demo --data 'my data' {options}")),
+            text.ends_with(&format!(
+                "prepare-data --pipeline demo --quick --data 'my data' {options}"
+            )),
             "{text}"
         );
     }

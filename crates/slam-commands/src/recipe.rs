@@ -1,8 +1,11 @@
 //! The whole recipe over a pipeline: the data stages, then the steps of the run.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use slam_pipeline::run::TrainingStage;
 use slam_pipeline::{Plan, RunStep};
 use slam_recipe::Request;
 use slam_recipe::RunFile;
@@ -75,9 +78,24 @@ impl Recipe<'_> {
         root.pull(&self.programs.slam, read.collect())
     }
 
-    /// Carries out the steps of the run, all of which were checked before the first one starts.
-    pub(crate) fn run(&self, data: &Prepared, steps: &[RunStep]) -> anyhow::Result<Worked> {
+    /// Notes the run in its folder and carries it out. Where a run was there and nothing of it was replaced, a
+    /// failure leaves it its file: a report of its models then still says how they were made.
+    pub(crate) fn start(&self, data: &Prepared, steps: &[RunStep]) -> anyhow::Result<Worked> {
+        self.runner().check(steps)?;
+        let earlier = RunFile::read(self.run).ok();
+        let before = trained(self.run);
         self.file.write(self.run)?;
+        let worked = self.run(data, steps);
+        if let (Err(_), Some(earlier)) = (&worked, earlier)
+            && trained(self.run) == before
+        {
+            earlier.write(self.run)?;
+        }
+        worked
+    }
+
+    /// Carries out steps of a run, all of which are checked before the first one starts.
+    pub(crate) fn run(&self, data: &Prepared, steps: &[RunStep]) -> anyhow::Result<Worked> {
         let runner = self.runner();
         runner.check(steps)?;
         self.pull(data, steps.iter())?;
@@ -101,4 +119,12 @@ impl Recipe<'_> {
             resume: self.resume.clone(),
         }
     }
+}
+
+/// What training has left in a run's folder: its files and when each was written.
+fn trained(run: &Path) -> BTreeMap<PathBuf, Option<SystemTime>> {
+    let stages = [TrainingStage::Pretrain, TrainingStage::Dpo].map(|s| run.join(s.name()));
+    let entries =
+        stages.iter().flat_map(|stage| fs::read_dir(stage).into_iter().flatten().flatten());
+    entries.map(|e| (e.path(), e.metadata().and_then(|m| m.modified()).ok())).collect()
 }

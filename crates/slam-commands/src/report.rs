@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use slam_pipeline::{RunStep, Steps};
 use slam_recipe::Request;
 use slam_recipe::RunFile;
 use slam_recipe::event::Outcome;
-use slam_recipe::lock::Prepared;
+use slam_recipe::lock::{Lock, Prepared};
+use slam_recipe::pipeline::Dataset;
 use slam_recipe::request::{CompareRequest, ReportRequest};
 
+use crate::door::hint;
+use crate::exit::Failure;
 use crate::options::Common;
-use crate::prepared::{self, PrepareCommand};
+use crate::prepared::{self, PrepareCommand, quoted};
 use crate::programs::Programs;
 use crate::recipe::Recipe;
-use crate::root::Root;
+use crate::root::{Root, RunData};
 use crate::steps::Runner;
 
 /// Write a run's report again and print its table; of several runs, a page that compares them.
@@ -27,29 +30,67 @@ pub struct Arguments {
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
+    data: RunData,
+    #[command(flatten)]
     common: Common,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if !arguments.common.overrides.is_empty() {
+        return Err(Failure::Usage(KEEPS.into()).into());
+    }
     match &arguments.runs[..] {
         [run] => one(run, arguments),
         runs => compare(runs, arguments),
     }
 }
 
-/// What was prepared for a run. A report draws what is there, so no dataset need be.
-fn prepared_for(file: &RunFile, common: &Common, worker: &Path) -> anyhow::Result<Prepared> {
+/// Why a run's commands take no `--set`.
+const KEEPS: &str = "a run keeps the pipeline that it was started with; --set is for `train`, which makes another run";
+
+/// A run's file, with the data root that the user said.
+fn run_file(run: &Path, arguments: &Arguments) -> anyhow::Result<RunFile> {
+    let mut file = RunFile::read(run)?;
+    arguments.data.lay_over(&mut file)?;
+    Ok(file)
+}
+
+/// What was prepared for a run. A report draws what is there, so no dataset need be; one that was prepared
+/// otherwise since is another's.
+fn prepared_for(file: &RunFile, worker: &Path) -> anyhow::Result<Prepared> {
     let root = Root::at(&file.data);
-    let (pipeline, overrides) = (&file.pipeline.name, &common.overrides);
-    let command = PrepareCommand { pipeline, root: &root, overrides };
-    prepared::read(&command, worker, &file.pipeline, |_| false)
+    root.pull_lock(worker)?;
+    let there = Lock::read(&root.folder).ok();
+    let tokeniser = &file.pipeline.tokeniser.name;
+    let is_there =
+        |d: &Dataset| there.as_ref().is_some_and(|lock| lock.dataset(&d.name, tokeniser).is_some());
+    let command = PrepareCommand { named: &file.named, root: &root };
+    prepared::read(&command, worker, &file.pipeline, is_there)
+}
+
+/// Fails where a run did not come to its scores.
+fn check_scored(file: &RunFile, data: &Prepared, run: &Path) -> anyhow::Result<()> {
+    let Request::Report(report) = file.report_step(data, run).request else { return Ok(()) };
+    let missing = report.scores.iter().find(|scored| !scored.scores.is_file());
+    missing.map_or(Ok(()), |scored| Err(unfinished(run, &scored.scores)))
+}
+
+/// A run that something of is missing.
+pub(crate) fn unfinished(run: &Path, missing: &Path) -> anyhow::Error {
+    let (resume, run) = (hint("train"), run.display().to_string());
+    anyhow!(
+        "the run in {run} is not finished, it has no {}; go on with `{resume} --resume {}`",
+        missing.display(),
+        quoted(&run)
+    )
 }
 
 fn one(run: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let common = &arguments.common;
-    let file = RunFile::read(run)?;
+    let file = run_file(run, arguments)?;
     let programs = Programs::worker_alone(&common.device)?;
-    let data = prepared_for(&file, common, &programs.slam)?;
+    let data = prepared_for(&file, &programs.slam)?;
+    check_scored(&file, &data, run)?;
     let recipe = Recipe { file: &file, common, programs, run, resume: "the same command".into() };
     println!("{}", recipe.run(&data, &[file.report_step(&data, run)])?.table);
     Ok(())
@@ -58,7 +99,7 @@ fn one(run: &Path, arguments: &Arguments) -> anyhow::Result<()> {
 fn compare(runs: &[PathBuf], arguments: &Arguments) -> anyhow::Result<()> {
     let common = &arguments.common;
     let worker = Programs::worker_alone(&common.device)?.slam;
-    let report = |run: &PathBuf| report_of(run, common, &worker);
+    let report = |run: &PathBuf| report_of(run, arguments, &worker);
     let reports = runs.iter().map(report).collect::<anyhow::Result<Vec<_>>>()?;
     let first = &runs[0];
     let out = arguments.out.clone().unwrap_or_else(|| first.join("compare.html"));
@@ -77,9 +118,9 @@ fn compare(runs: &[PathBuf], arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// What the report of a run is asked for.
-fn report_of(run: &Path, common: &Common, worker: &Path) -> anyhow::Result<ReportRequest> {
-    let file = RunFile::read(run)?;
-    let data = prepared_for(&file, common, worker)?;
+fn report_of(run: &Path, arguments: &Arguments, worker: &Path) -> anyhow::Result<ReportRequest> {
+    let file = run_file(run, arguments)?;
+    let data = prepared_for(&file, worker)?;
     match file.report_step(&data, run).request {
         Request::Report(report) => Ok(*report),
         other => bail!("the report of {} is a request of the kind {}", run.display(), other.name()),

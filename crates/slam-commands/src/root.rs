@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use slam_pipeline::Plan;
 use slam_recipe::receipt::MIRROR;
 use slam_recipe::request::{StoreAction, StoreRequest};
-use slam_recipe::{Event, Lock, Receipt, Request, publish};
+use slam_recipe::{Event, Lock, Receipt, Request, RunFile, publish};
 
 use crate::exit::Failure;
 use crate::steps;
@@ -20,6 +20,34 @@ pub(crate) struct Data {
     /// With an object store: the local folder that mirrors what is needed of it
     #[arg(long, value_name = "DIR", default_value = "data-mirror", global = true)]
     pub(crate) cache: PathBuf,
+}
+
+/// Where the data is, for commands that a run may tell it.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct RunData {
+    /// The data root: a folder, or s3://BUCKET/FOLDER, gs://, az://, http(s):// [default: the run's; without a
+    /// run, data]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// With an object store: the local folder that mirrors what is needed of it
+    #[arg(long, value_name = "DIR", default_value = "data-mirror")]
+    cache: PathBuf,
+}
+
+impl RunData {
+    /// The root of a command without a run.
+    pub(crate) fn root(&self) -> anyhow::Result<Root> {
+        let data = self.data.clone().unwrap_or_else(|| "data".into());
+        Root::new(&Data { data, cache: self.cache.clone() })
+    }
+
+    /// Puts what the user said in place of where a run found its data.
+    pub(crate) fn lay_over(&self, file: &mut RunFile) -> anyhow::Result<()> {
+        if self.data.is_some() {
+            file.data = self.root()?.folder;
+        }
+        Ok(())
+    }
 }
 
 /// The data root.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use slam_pipeline::{DataManifest, RunStep};
-use slam_recipe::lock::Lock;
-use slam_recipe::pipeline::Dataset;
+use slam_recipe::lock::{Lock, LockedDataset};
+use slam_recipe::pipeline::{Dataset, Model};
 use slam_recipe::source::Source;
 use slam_recipe::{Pipeline, Request};
 
@@ -98,6 +98,30 @@ pub(crate) fn recall(pipeline: &mut Pipeline, data: &Path) {
             *place = Some(folder.to_owned());
         }
     }
+}
+
+/// Takes a dataset that the pipeline does not have from the lock of a data root, with its tokeniser and what that
+/// was fitted on. Pairs are not taken: which of them are left out is the pipeline's to say.
+pub(crate) fn adopt(pipeline: &mut Pipeline, data: &Path, name: &str) {
+    let Ok(lock) = Lock::read(data) else { return };
+    let named = |d: &&LockedDataset| d.dataset.name == name && d.pair.is_none();
+    let Some(locked) = lock.datasets.iter().find(named) else { return };
+    let tokeniser = &locked.tokeniser;
+    let needed = |d: &&LockedDataset| {
+        let fitted_on = tokeniser.fit_on.as_ref() == Some(&d.dataset.name);
+        d.tokeniser == *tokeniser && (d.dataset.name == name || fitted_on)
+    };
+    eprintln!("dataset '{name}' is planned as {} has it", data.join(Lock::NAME).display());
+    let datasets = lock.datasets.iter().filter(needed).map(|d| d.dataset.clone()).collect();
+    *pipeline = Pipeline {
+        name: name.to_owned(),
+        datasets,
+        tokeniser: tokeniser.clone(),
+        model: Model::default(),
+        train: None,
+        dpo: None,
+        evaluate: None,
+    };
 }
 
 /// Leaves the dataset that is asked for, and the one that centroids are fitted on.

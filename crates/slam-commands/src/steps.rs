@@ -82,12 +82,14 @@ impl Runner {
             .into());
         }
         if !status.success() {
-            bail!(
-                "{name} failed ({status}); the worker's message is above, its request is {}; what was saved \
-                 is kept, go on with: {}",
-                path.display(),
-                self.resume
-            );
+            let said = format!("{name} failed ({status}); the worker's message is above");
+            if request.trains() {
+                let resume = &self.resume;
+                bail!(
+                    "{said}; what was saved is kept: when its cause is mended, go on with: {resume}"
+                );
+            }
+            bail!("{said}");
         }
         let outcome =
             outcome.with_context(|| format!("{} ended without a result", self.worker.display()))?;

@@ -8,19 +8,18 @@ use slam_pipeline::{RunStep, Steps};
 use slam_recipe::RunFile;
 use slam_recipe::event::Outcome;
 use slam_recipe::lock::{LockedDataset, Prepared};
-use slam_recipe::pipeline::{Dataset, Model, Role, Variant};
+use slam_recipe::pipeline::{Dataset, Model, Role};
 use slam_recipe::training::Budget;
 use slam_recipe::{Pipeline, Request, Stage};
 
 use crate::door::hint;
 use crate::exit::Failure;
-use crate::options::Common;
+use crate::options::{Common, PipelineName};
 use crate::predict;
 use crate::prepared::{self, PrepareCommand, quoted};
 use crate::programs::Programs;
 use crate::recipe::Recipe;
-use crate::root::{Data, Root};
-use crate::shipped;
+use crate::root::{Root, RunData};
 use crate::steps::Runner;
 
 /// What `--init` calls a model without a checkpoint.
@@ -44,24 +43,19 @@ pub struct Arguments {
     /// The share of the budget that goes to preference optimisation
     #[arg(long, default_value_t = 0.5 / 24.0)]
     dpo_share: f64,
-    /// The pipeline: a name in pipelines/ or a file
-    #[arg(long, default_value = "demo", conflicts_with = "resume")]
-    pipeline: String,
+    #[command(flatten)]
+    pipeline: PipelineName,
     /// Where the model starts: `random` for random weights of the pipeline's [model] (the ablation of TWIST), or
     /// a checkpoint's folder [default: the pipeline's]
     #[arg(long, value_name = "random|DIR", conflicts_with = "resume")]
     init: Option<String>,
-    /// The data root: a folder, or s3://BUCKET/FOLDER, gs://, az://, http(s)://
-    #[arg(long, default_value = "data", conflicts_with = "resume")]
-    data: PathBuf,
-    /// With an object store: the local folder that mirrors what is needed of it
-    #[arg(long, value_name = "DIR", default_value = "data-mirror", conflicts_with = "resume")]
-    cache: PathBuf,
-    /// The run's folder [default: runs/ and the pipeline's name]
+    #[command(flatten)]
+    data: RunData,
+    /// The run's folder [default: runs/ and the pipeline's name, with -random after --init random]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     run: Option<PathBuf>,
     /// Go on with this run, with the settings it was started with
-    #[arg(long, value_name = "RUN", conflicts_with = "end")]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["end", "pipeline", "quick", "overrides"])]
     resume: Option<PathBuf>,
     /// Say what the run would come to, and stop: from its first steps on this machine or, with --gpu,
     /// --tokens-per-second or --measured, without data and device
@@ -75,7 +69,11 @@ pub struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (file, run) = match &arguments.resume {
-        Some(run) => (RunFile::read(run)?, run.clone()),
+        Some(run) => {
+            let mut file = RunFile::read(run)?;
+            arguments.data.lay_over(&mut file)?;
+            (file, run.clone())
+        }
         None => start(arguments)?,
     };
     if arguments.dry_run && arguments.prediction.is_given() {
@@ -83,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let programs = Programs::worker_alone(&arguments.common.device)?;
-    let data = prepared_for(&file, arguments, &programs.slam)?;
+    let data = prepared_for(&file, &programs.slam)?;
     let resume = format!("{} --resume {}", hint("train"), quoted(&run.display().to_string()));
     let steps = file.steps(&data, &run)?;
     if arguments.dry_run {
@@ -91,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let recipe = Recipe { file: &file, common: &arguments.common, programs, run: &run, resume };
-    let worked = recipe.run(&data, &steps)?;
+    let worked = recipe.start(&data, &steps)?;
     println!("{}", worked.table);
     if worked.steps == 0 {
         println!("nothing to do: the models and their scores are up to date");
@@ -101,12 +99,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The data of a run, all of whose shards that it reads are there. A run needs units to train on, pairs for
 /// preference optimisation over them, and suites where it is scored on them; recordings it needs none.
-fn prepared_for(file: &RunFile, arguments: &Arguments, worker: &Path) -> anyhow::Result<Prepared> {
-    let RunFile { pipeline, data, .. } = file;
+fn prepared_for(file: &RunFile, worker: &Path) -> anyhow::Result<Prepared> {
+    let RunFile { pipeline, data, named, .. } = file;
     let root = Root::at(data);
-    let named = if arguments.resume.is_some() { &pipeline.name } else { &arguments.pipeline };
-    let overrides = &arguments.common.overrides;
-    let command = PrepareCommand { pipeline: named, root: &root, overrides };
+    let command = PrepareCommand { named, root: &root };
     let has = |datasets: Option<&Vec<String>>, d: &Dataset| {
         datasets.is_some_and(|names| names.contains(&d.name))
     };
@@ -170,8 +166,7 @@ fn measure(file: &RunFile, steps: &[RunStep], common: &Common) -> anyhow::Result
 }
 
 fn start(arguments: &Arguments) -> anyhow::Result<(RunFile, PathBuf)> {
-    let overrides = &arguments.common.overrides;
-    let mut pipeline = shipped::pipeline(&arguments.pipeline, Variant::Full, overrides)?;
+    let mut pipeline = arguments.pipeline.read(&arguments.common)?;
     check_trains(&pipeline)?;
     if !(0.0..1.0).contains(&arguments.dpo_share) {
         return Err(Failure::Usage("--dpo-share must be at least 0 and below 1".into()).into());
@@ -195,8 +190,9 @@ fn start(arguments: &Arguments) -> anyhow::Result<(RunFile, PathBuf)> {
         }
     }
     let run = arguments.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
-    let data = Data { data: arguments.data.clone(), cache: arguments.cache.clone() };
-    Ok((RunFile { pipeline, data: Root::new(&data)?.folder, notice: None }, run))
+    let data = arguments.data.root()?.folder;
+    let named = arguments.pipeline.choice(&arguments.common);
+    Ok((RunFile { pipeline, data, notice: None, named }, run))
 }
 
 fn check_trains(pipeline: &Pipeline) -> Result<(), Failure> {

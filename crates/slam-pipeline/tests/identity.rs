@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use slam_pipeline::{Plan, StagePlan, Steps};
 use slam_recipe::lock::Lock;
-use slam_recipe::{Key, Pipeline, Request, RunFile};
+use slam_recipe::{Key, Pipeline, PipelineChoice, Request, RunFile};
 use tempfile::TempDir;
 
 /// Every file that the pipeline reads. Planning looks into the table alone.
@@ -226,7 +226,8 @@ fn identities(start: Start<'_>) -> Vec<(Option<Key>, Key)> {
     let pipeline = run(start);
     let locked = Plan::new(&pipeline).unwrap().locked(&pipeline);
     let data = Lock::new(locked).select(Path::new("data"), &pipeline, |_| true).unwrap();
-    let file = RunFile { pipeline, data: "data".into(), notice: None };
+    let file =
+        RunFile { pipeline, data: "data".into(), notice: None, named: PipelineChoice::whole("t") };
     let identity = |request: Request| match request {
         Request::Pretrain(r) => Some((r.start_key, r.data_key)),
         Request::Dpo(r) => Some((None, r.data_key)),

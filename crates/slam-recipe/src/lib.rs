@@ -44,6 +44,6 @@ pub use params::Work;
 pub use pipeline::Pipeline;
 pub use receipt::Receipt;
 pub use request::Request;
-pub use run_file::RunFile;
+pub use run_file::{PipelineChoice, RunFile};
 pub use stage::Stage;
 pub use work::WorkUnit;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Variant};
 use crate::publish::{self, PublishError};
 
 /// What a run's folder says about itself, so that it can be resumed and reported again.
@@ -19,6 +19,27 @@ pub struct RunFile {
     pub data: PathBuf,
     /// What the report says where the figures mean nothing.
     pub notice: Option<String>,
+    /// How the pipeline was named.
+    pub named: PipelineChoice,
+}
+
+/// A pipeline as a user names it, so that a hint's command names the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineChoice {
+    /// One that is shipped, or a file.
+    pub pipeline: String,
+    /// Which of its values are read.
+    pub variant: Variant,
+    /// What was set, as `FIELD=VALUE`.
+    pub overrides: Vec<String>,
+}
+
+impl PipelineChoice {
+    /// A pipeline as it is.
+    pub fn whole(pipeline: impl Into<String>) -> Self {
+        Self { pipeline: pipeline.into(), variant: Variant::Full, overrides: Vec::new() }
+    }
 }
 
 /// A run's file that cannot be used.
@@ -81,7 +102,12 @@ mod tests {
             "tokeniser": {"name": "m", "features": {"kind": "mfcc"}, "centroids": "c.npy"},
             "train": {"datasets": [], "params": {"budget": {"steps": 5}, "rows": 7}},
         }));
-        let file = RunFile { pipeline: pipeline.unwrap(), data: "data".into(), notice: None };
+        let file = RunFile {
+            pipeline: pipeline.unwrap(),
+            data: "data".into(),
+            notice: None,
+            named: PipelineChoice::whole("t"),
+        };
         file.write(folder.path()).unwrap();
         assert_eq!(RunFile::read(folder.path()).unwrap(), file);
         fs::write(folder.path().join(RunFile::NAME), "{}").unwrap();

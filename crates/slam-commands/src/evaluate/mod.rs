@@ -8,17 +8,17 @@ use slam_pipeline::{RunStep, Steps};
 use slam_recipe::RunFile;
 use slam_recipe::evaluation::Convention;
 use slam_recipe::lock::{LockedDataset, Prepared};
-use slam_recipe::pipeline::{Dataset, Evaluation, Role, Variant};
+use slam_recipe::pipeline::{Dataset, Evaluation, Role};
 use slam_recipe::request::EvaluateRequest;
 use slam_recipe::{Pipeline, Request, Stage};
 
 use crate::exit::Failure;
-use crate::options::Common;
+use crate::options::{Common, PipelineName};
 use crate::prepared::{self, PrepareCommand};
 use crate::programs::Programs;
 use crate::recipe::Recipe;
-use crate::root::{Data, Root};
-use crate::shipped;
+use crate::report::unfinished;
+use crate::root::{Root, RunData};
 use crate::steps::Runner;
 
 /// Score a run's checkpoints, or one checkpoint.
@@ -39,11 +39,10 @@ pub struct Arguments {
     #[command(flatten)]
     scores: scores::Options,
     /// For a checkpoint: the pipeline whose benchmarks are scored
-    #[arg(long, default_value = "demo")]
-    pipeline: String,
-    /// For a checkpoint: the data root
     #[command(flatten)]
-    data: Data,
+    pipeline: PipelineName,
+    #[command(flatten)]
+    data: RunData,
     /// For a checkpoint or --score: where the scores shard goes [default: of a checkpoint, scores.parquet
     /// beside its folder]
     #[arg(long)]
@@ -59,7 +58,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let target = arguments.target.as_deref().unwrap_or(Path::new("."));
     if target.join(RunFile::NAME).is_file() {
+        let own = !arguments.common.overrides.is_empty() || arguments.pipeline.is_given();
+        if own || arguments.out.is_some() {
+            let message = "a run keeps its pipeline and the place of its scores; --pipeline, --quick, --set and \
+                           --out are for a checkpoint's folder";
+            return Err(Failure::Usage(message.into()).into());
+        }
         let mut file = RunFile::read(target)?;
+        arguments.data.lay_over(&mut file)?;
         choose(&mut file.pipeline, arguments)?;
         return score_run(&file, target, arguments);
     }
@@ -116,14 +122,20 @@ fn score_run(file: &RunFile, run: &Path, arguments: &Arguments) -> anyhow::Resul
     let common = &arguments.common;
     let programs = Programs::worker_alone(&common.device)?;
     let root = Root::at(&file.data);
-    let (pipeline, overrides) = (&file.pipeline.name, &common.overrides);
-    let command = PrepareCommand { pipeline, root: &root, overrides };
+    let command = PrepareCommand { named: &file.named, root: &root };
     let data = suites(&command, &file.pipeline, &programs.slam)?;
     let recipe = Recipe { file, common, programs, run, resume: "the same command".into() };
     if arguments.every_checkpoint {
         recipe.run(&data, &file.checkpoint_steps(&data, run))?;
     }
     let steps = file.score_steps(&data, run);
+    for step in &steps {
+        if let Request::Evaluate(EvaluateRequest { checkpoint, .. }) = &step.request
+            && !checkpoint.is_dir()
+        {
+            return Err(unfinished(run, checkpoint));
+        }
+    }
     println!("{}", recipe.run(&data, &steps)?.table);
     // Of the run's checkpoints, the last one is what was trained.
     let scores = |step: &RunStep| match &step.request {
@@ -137,14 +149,14 @@ fn score_run(file: &RunFile, run: &Path, arguments: &Arguments) -> anyhow::Resul
 
 fn score_checkpoint(checkpoint: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let common = &arguments.common;
-    let mut pipeline = shipped::pipeline(&arguments.pipeline, Variant::Full, &common.overrides)?;
+    let mut pipeline = arguments.pipeline.read(common)?;
     choose(&mut pipeline, arguments)?;
     let parent = checkpoint.parent().unwrap_or(Path::new("."));
     let out = arguments.out.clone().unwrap_or_else(|| parent.join("scores.parquet"));
-    let root = Root::new(&arguments.data)?;
+    let root = arguments.data.root()?;
     let worker = Programs::worker_alone(&common.device)?.slam;
-    let (named, overrides) = (&arguments.pipeline, &common.overrides);
-    let command = PrepareCommand { pipeline: named, root: &root, overrides };
+    let named = arguments.pipeline.choice(common);
+    let command = PrepareCommand { named: &named, root: &root };
     let data = suites(&command, &pipeline, &worker)?;
     let outputs: Vec<PathBuf> = pipeline
         .evaluate

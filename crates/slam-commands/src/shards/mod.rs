@@ -11,7 +11,7 @@ use slam_pipeline::Plan;
 use slam_pipeline::select::Choice;
 use slam_recipe::lock::Prepared;
 use slam_recipe::pipeline::Dataset;
-use slam_recipe::{Receipt, Stage, indices};
+use slam_recipe::{Pipeline, Receipt, Stage, indices};
 
 use files::{find, folder};
 
@@ -94,15 +94,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             verify::run(&root, worker.as_deref(), dataset.as_deref())
         }
         Command::Status { planned, all } => {
-            let mut pipeline = planned.pipeline.read(&planned.common)?;
-            sources::recall(&mut pipeline, &root.folder);
+            let pipeline = planned.pipeline(&root)?;
             let worker = match root.store {
                 Some(_) => Programs::worker_alone("cpu")?.slam,
                 None => PathBuf::new(),
             };
-            let overrides = &planned.common.overrides;
-            let command =
-                PrepareCommand { pipeline: &planned.pipeline.name, root: &root, overrides };
+            let named = planned.pipeline.choice(&planned.common);
+            let command = PrepareCommand { named: &named, root: &root };
             let wanted = |name: &str| planned.dataset().is_none_or(|d| d == name);
             let locked = |needed: &dyn Fn(&Dataset) -> bool| {
                 prepared::read(&command, &worker, &pipeline, needed)
@@ -176,6 +174,20 @@ impl Planned {
     fn dataset(&self) -> Option<&str> {
         self.dataset.as_deref()
     }
+
+    /// The pipeline, or what the lock has of the dataset where no pipeline is named and it is in none.
+    fn pipeline(&self, root: &Root) -> anyhow::Result<Pipeline> {
+        let mut pipeline = self.pipeline.read(&self.common)?;
+        let any = !self.pipeline.is_given() && self.common.overrides.is_empty();
+        if let Some(name) = self.dataset()
+            && any
+            && pipeline.dataset(name).is_none()
+        {
+            sources::adopt(&mut pipeline, &root.folder, name);
+        }
+        sources::recall(&mut pipeline, &root.folder);
+        Ok(pipeline)
+    }
 }
 
 fn rebuild(
@@ -184,8 +196,7 @@ fn rebuild(
     shards: Option<&[u32]>,
     root: &Root,
 ) -> anyhow::Result<()> {
-    let mut pipeline = planned.pipeline.read(&planned.common)?;
-    sources::recall(&mut pipeline, &root.folder);
+    let pipeline = planned.pipeline(root)?;
     let plan = Plan::new(&pipeline)?;
     let force = shards.is_some();
     let choice = Choice { dataset: planned.dataset(), stage, shards, force };

@@ -50,6 +50,14 @@ pub(super) fn run(arguments: &Arguments, root: &Root) -> anyhow::Result<()> {
         return quarantine(arguments, &worker, root);
     }
     let path = shard(arguments, root)?;
+    if path.extension().is_none_or(|e| e != "parquet") {
+        return Err(Failure::Usage(format!(
+            "{} has no rows to show: it is not a Parquet file (the shard of fit-kmeans is a safetensors file of \
+             centroids)",
+            path.display()
+        ))
+        .into());
+    }
     pull(root, &worker, &path)?;
     let excerpt = ask(&worker, &path, arguments.from, arguments.rows)?;
     let Excerpt { shape, rows } = excerpt;

@@ -8,6 +8,7 @@ use slam_recipe::{Key, Receipt, WorkUnit};
 
 use super::files;
 use crate::door::hint;
+use crate::prepared::quoted;
 use crate::root::Root;
 
 /// Re-hashes every shard below the root, or of a dataset, and names those that are not what they should be. Of an
@@ -37,7 +38,11 @@ pub(super) fn run(root: &Root, worker: Option<&Path>, dataset: Option<&str>) -> 
     }
     println!("{good} good, {bad} bad");
     if bad > 0 {
-        bail!("{bad} shards are bad; `{}` remakes them", hint("shards rebuild"));
+        let (rebuild, data) = (hint("shards rebuild"), quoted(&root.name()));
+        bail!(
+            "{bad} shards are bad; `{rebuild} --data {data}` with the --pipeline, --quick and --set that made them \
+             remakes them"
+        );
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(file: &'a RunFile, data: &'a Prepared, folder: &'a Path) -> Self {
-        let RunFile { pipeline, data: root, notice } = file;
+        let RunFile { pipeline, data: root, notice, .. } = file;
         Self { pipeline, data, root, folder, notice: notice.as_deref() }
     }
 

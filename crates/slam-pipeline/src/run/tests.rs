@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 use slam_recipe::lock::{Lock, Prepared};
 use slam_recipe::request::{DpoRequest, EvaluateRequest, PretrainRequest};
-use slam_recipe::{Pipeline, Request, RunFile};
+use slam_recipe::{Pipeline, PipelineChoice, Request, RunFile};
 
 use super::*;
 use crate::Plan;
@@ -37,7 +37,8 @@ fn prepared(pipeline: &Pipeline) -> Prepared {
 }
 
 fn run_file(pipeline: &Pipeline) -> RunFile {
-    RunFile { pipeline: pipeline.clone(), data: "data".into(), notice: None }
+    let named = PipelineChoice::whole("t");
+    RunFile { pipeline: pipeline.clone(), data: "data".into(), notice: None, named }
 }
 
 fn steps(pipeline: &Pipeline) -> Vec<RunStep> {

@@ -179,7 +179,8 @@ fn one() -> u32 {
 }
 
 /// Which of a file's values are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Variant {
     /// The file's own.
     #[default]
@@ -242,7 +243,7 @@ pub enum PipelineError {
 }
 
 impl Pipeline {
-    /// Reads a pipeline file, with `--set` overrides such as `train.params.peak_lr=5e-4`.
+    /// Reads a pipeline file, with `--set` overrides such as `train.params.optimiser.peak_lr=5e-4`.
     ///
     /// # Errors
     /// If the file cannot be read, has an unknown field, or an override names none.
