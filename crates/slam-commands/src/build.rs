@@ -90,7 +90,7 @@ pub(crate) fn build(package: &str, purpose: &str, features: &[String]) -> anyhow
         } else {
             format!("with {}", features.join(", "))
         };
-        eprintln!(
+        crate::out::note!(
             "building {package} {with}: {purpose}. The first build compiles all dependencies, which takes some \
              minutes; later ones take seconds"
         );

@@ -235,7 +235,7 @@ fn convert(name: &str, request: ConvertRequest, common: &Common) -> anyhow::Resu
     };
     let step = RunStep { name: name.into(), request: Request::Convert(request) };
     if let Outcome::Made(sentence) = runner.run(&step)? {
-        println!("{sentence}");
+        crate::out::say!("{sentence}");
     }
     Ok(())
 }

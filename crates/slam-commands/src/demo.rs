@@ -62,11 +62,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (made, kept) = recipe.data(&plan)?;
     let prepared = Lock::read(&file.data)?.select(&file.data, &file.pipeline, |_| true)?;
     let worked = recipe.start(&prepared, &file.steps(&prepared, &run)?)?;
-    println!("{}", worked.table);
+    crate::out::say!("{}", worked.table);
     if made + worked.steps == 0 {
-        println!("nothing to do: {kept} shards, the models and their scores are up to date");
+        crate::out::say!(
+            "nothing to do: {kept} shards, the models and their scores are up to date"
+        );
     } else {
-        println!(
+        crate::out::say!(
             "done in {:.0} s: {made} shards made, {kept} kept",
             started.elapsed().as_secs_f64()
         );

@@ -32,6 +32,6 @@ pub fn code(result: anyhow::Result<()>) -> ExitCode {
         Some(Failure::Interrupted(_)) => 130,
         None => 1,
     };
-    eprintln!("error: {}", slam_recipe::with_causes(error.as_ref()));
+    crate::out::note!("error: {}", slam_recipe::with_causes(error.as_ref()));
     ExitCode::from(code)
 }

@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("the worker continued nothing");
     };
     if !a.stream {
-        println!("{continuations}");
+        crate::out::say!("{continuations}");
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod exit;
 mod generate;
 mod interrupt;
 mod options;
+mod out;
 mod predict;
 mod prepare_data;
 mod prepared;

@@ -63,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(seconds) = arguments.max_seconds {
         pipeline.datasets.iter_mut().for_each(|d| d.max_seconds = Some(seconds));
     }
+    pipeline.check().map_err(|e| Failure::Usage(e.to_string()))?;
     let shards = match &arguments.shards {
         Some(text) => {
             Some(indices::parse(text).map_err(|e| Failure::Usage(format!("--shards: {e}")))?)
@@ -90,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         run::selection(&plan, &selection, redo, &settings)
     })?;
     let (made, kept) = (totals.made, totals.kept);
-    println!("{made} shards made, {kept} were up to date, in {}", root.name());
+    crate::out::say!("{made} shards made, {kept} were up to date, in {}", root.name());
     Ok(())
 }
 

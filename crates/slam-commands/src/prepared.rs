@@ -63,7 +63,12 @@ pub(crate) fn read(
         Err(e @ LockError::Differs { .. }) => {
             bail!("{e}; prepare the data so with `{command}`, or leave the fields as they were")
         }
-        Err(e @ (LockError::Form { .. } | LockError::Version { .. })) => {
+        Err(
+            e @ (LockError::Form { .. }
+            | LockError::Version { .. }
+            | LockError::NoFile { .. }
+            | LockError::Incomplete { .. }),
+        ) => {
             bail!("{e}: `{command}`")
         }
         Err(e) => Err(e.into()),

@@ -55,7 +55,7 @@ impl Progress {
     pub(crate) fn event(&mut self, event: &Event) {
         if self.events == Events::JsonLines {
             if let Ok(line) = serde_json::to_string(event) {
-                eprintln!("{line}");
+                crate::out::note!("{line}");
             }
         } else {
             match event {
@@ -63,8 +63,8 @@ impl Progress {
                     self.set(*done, *total, unit, message);
                 }
                 Event::Note { text } => match &self.bar {
-                    Some(bar) => bar.suspend(|| eprintln!("{text}")),
-                    None => eprintln!("{text}"),
+                    Some(bar) => bar.suspend(|| crate::out::note!("{text}")),
+                    None => crate::out::note!("{text}"),
                 },
                 _ => {}
             }
@@ -91,7 +91,7 @@ impl Progress {
             } else {
                 String::new()
             };
-            eprintln!(
+            crate::out::note!(
                 "{}: {done:.0}/{total:.0} {unit} after {seconds} s{eta} {message}",
                 self.task
             );
@@ -103,7 +103,7 @@ impl Progress {
         let seconds = self.started.elapsed().as_secs_f64();
         let task = self.task.clone();
         if self.close() {
-            eprintln!("{task:26} {sentence} ({seconds:.1} s)");
+            crate::out::note!("{task:26} {sentence} ({seconds:.1} s)");
         }
     }
 

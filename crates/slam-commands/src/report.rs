@@ -92,7 +92,7 @@ fn one(run: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let data = prepared_for(&file, &programs.slam)?;
     check_scored(&file, &data, run)?;
     let recipe = Recipe { file: &file, common, programs, run, resume: "the same command".into() };
-    println!("{}", recipe.run(&data, &[file.report_step(&data, run)])?.table);
+    crate::out::say!("{}", recipe.run(&data, &[file.report_step(&data, run)])?.table);
     Ok(())
 }
 
@@ -113,7 +113,7 @@ fn compare(runs: &[PathBuf], arguments: &Arguments) -> anyhow::Result<()> {
     };
     let step = RunStep { name: "compare".into(), request: Request::Compare(request) };
     let Outcome::Table(table) = runner.run(&step)? else { bail!("the worker made no table") };
-    println!("{table}");
+    crate::out::say!("{table}");
     Ok(())
 }
 

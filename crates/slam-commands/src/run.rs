@@ -85,7 +85,7 @@ pub(crate) fn selection(
 ) -> anyhow::Result<Totals> {
     let needed: usize = selection.needed.iter().map(Vec::len).sum();
     if needed > 0 && settings.events == Events::Shown {
-        eprintln!("{needed} more shards are needed as inputs and made first");
+        crate::out::note!("{needed} more shards are needed as inputs and made first");
     }
     let mut sum = Totals::default();
     for (i, stage) in plan.stages.iter().enumerate() {
@@ -123,7 +123,7 @@ fn units(
         } else {
             String::new()
         };
-        eprintln!(
+        crate::out::note!(
             "{name:26} {} shards made, {} kept, {} rows{hours}{} ({:.1} s)",
             totals.made,
             totals.kept,
@@ -204,7 +204,7 @@ fn execute(
         publish::sweep(folder);
     }
     if stopped && done < pending.len() as f64 {
-        eprintln!("{name}: stopped after {done} of {} shards", pending.len());
+        crate::out::note!("{name}: stopped after {done} of {} shards", pending.len());
         check_quarantine(name, plan, settings, &so_far)?;
     }
     if report.interrupted || interrupt::flag().load(Ordering::Relaxed) {

@@ -94,7 +94,11 @@ pub(crate) fn recall(pipeline: &mut Pipeline, data: &Path) {
             continue;
         };
         if let Some(place) = dataset.source.folder_mut() {
-            eprintln!("dataset '{}' is read from {}, as before", dataset.name, folder.display());
+            crate::out::note!(
+                "dataset '{}' is read from {}, as before",
+                dataset.name,
+                folder.display()
+            );
             *place = Some(folder.to_owned());
         }
     }
@@ -111,7 +115,7 @@ pub(crate) fn adopt(pipeline: &mut Pipeline, data: &Path, name: &str) {
         let fitted_on = tokeniser.fit_on.as_ref() == Some(&d.dataset.name);
         d.tokeniser == *tokeniser && (d.dataset.name == name || fitted_on)
     };
-    eprintln!("dataset '{name}' is planned as {} has it", data.join(Lock::NAME).display());
+    crate::out::note!("dataset '{name}' is planned as {} has it", data.join(Lock::NAME).display());
     let datasets = lock.datasets.iter().filter(needed).map(|d| d.dataset.clone()).collect();
     *pipeline = Pipeline {
         name: name.to_owned(),
@@ -182,7 +186,7 @@ fn fetch(
     common: &Common,
 ) -> anyhow::Result<()> {
     let size = manifest.hours.get().map_or(String::new(), |h| format!("{h:.0} hours, "));
-    eprintln!(
+    crate::out::note!(
         "fetching {} into {} ({size}licence: {}; {})",
         manifest.name,
         folder.display(),

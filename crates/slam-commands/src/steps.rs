@@ -69,7 +69,7 @@ impl Runner {
             match event {
                 Event::Finished(what) => outcome = Some(what),
                 Event::Unit { prompt, unit } => {
-                    println!("{}", serde_json::json!({"prompt": prompt, "unit": unit}));
+                    crate::out::say!("{}", serde_json::json!({"prompt": prompt, "unit": unit}));
                 }
                 _ => {}
             }

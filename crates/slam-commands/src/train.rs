@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => start(arguments)?,
     };
     if arguments.dry_run && arguments.prediction.is_given() {
-        println!("{}", arguments.prediction.predict(&file.pipeline, &file.data)?);
+        crate::out::say!("{}", arguments.prediction.predict(&file.pipeline, &file.data)?);
         return Ok(());
     }
     let programs = Programs::worker_alone(&arguments.common.device)?;
@@ -85,14 +85,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let resume = format!("{} --resume {}", hint("train"), quoted(&run.display().to_string()));
     let steps = file.steps(&data, &run)?;
     if arguments.dry_run {
-        println!("{}", measure(&file, &steps, &arguments.common)?);
+        crate::out::say!("{}", measure(&file, &steps, &arguments.common)?);
         return Ok(());
     }
     let recipe = Recipe { file: &file, common: &arguments.common, programs, run: &run, resume };
     let worked = recipe.start(&data, &steps)?;
-    println!("{}", worked.table);
+    crate::out::say!("{}", worked.table);
     if worked.steps == 0 {
-        println!("nothing to do: the models and their scores are up to date");
+        crate::out::say!("nothing to do: the models and their scores are up to date");
     }
     Ok(())
 }

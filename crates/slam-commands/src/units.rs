@@ -95,12 +95,12 @@ fn fit_kmeans(a: &FitArguments) -> anyhow::Result<()> {
     let fit = stage_of(Stage::FitKmeans)?;
     run::stage(fit, &settings)?;
     let made = root.folder.join(&fit.units[0].output);
-    println!("{}", said(&made)?);
+    crate::out::say!("{}", said(&made)?);
     if let Some(out) = &a.out {
         let bytes =
             std::fs::read(&made).with_context(|| format!("failed to read {}", made.display()))?;
         publish::write(out, &bytes)?;
-        println!("copied to {}", out.display());
+        crate::out::say!("copied to {}", out.display());
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Carries out units of work, so that each shard is published whole or not at all.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,6 +75,19 @@ pub enum WorkError {
         /// The stage's own error with its causes.
         message: String,
     },
+    /// A shard that the stage reads was made for other work before the stage ended.
+    #[error(
+        "stage '{stage}', {output}: its input {input} was replaced by work with other parameters; run the command \
+         again, and only one pipeline at once on a data root"
+    )]
+    Replaced {
+        /// The stage.
+        stage: Stage,
+        /// The shard's file.
+        output: PathBuf,
+        /// The input's file.
+        input: PathBuf,
+    },
     /// The process was asked to stop; nothing was published.
     #[error("interrupted")]
     Interrupted,
@@ -82,6 +95,33 @@ pub enum WorkError {
 
 /// Inputs that a receipt names of those that were left out.
 const NAMED: usize = 3;
+
+/// Fails where a shard that a unit reads is not there as the unit's key has it.
+fn check_inputs(unit: &WorkUnit, root: &Path) -> Result<(), WorkError> {
+    let replaced = |input: &&Input| {
+        // Sources are absolute, and have no receipts.
+        let receipt = || Receipt::read(&root.join(&input.path));
+        input.path.is_relative() && !matches!(receipt(), Ok(Some(r)) if r.key == input.key)
+    };
+    match unit.inputs.iter().find(replaced) {
+        None => Ok(()),
+        Some(input) => Err(WorkError::Replaced {
+            stage: unit.stage(),
+            output: unit.output.clone(),
+            input: input.path.clone(),
+        }),
+    }
+}
+
+/// Lets one process at once publish under a root, so that a shard and its receipt come from the same one. File
+/// systems without locks do without.
+fn guard(root: &Path) -> Option<File> {
+    let folder = root.join(".plans");
+    fs::create_dir_all(&folder).ok()?;
+    let file = File::create(folder.join("publish.guard")).ok()?;
+    file.lock().ok()?;
+    Some(file)
+}
 
 /// Carries out one unit: runs the stage on a temporary file, publishes it, then its quarantine, then its
 /// receipt. The caller has decided that the unit must be done.
@@ -95,6 +135,7 @@ pub fn execute<E: std::error::Error>(
 ) -> Result<Receipt, WorkError> {
     let started = Instant::now();
     let target = context.root.join(&unit.output);
+    check_inputs(unit, context.root)?;
     let staged = Staged::new(&target)?;
     let outcome = stage(staged.path()).map_err(|e| {
         if context.cancelled() {
@@ -112,6 +153,9 @@ pub fn execute<E: std::error::Error>(
     let describe = |e| PublishError::new(&target, e);
     let bytes = fs::metadata(staged.path()).map_err(describe)?.len();
     let blake3 = Key::of_file(staged.path()).map_err(describe)?;
+    let _guard = guard(context.root);
+    // Another command may have remade an input while the stage read it.
+    check_inputs(unit, context.root)?;
     // The old receipt goes first: a shard is only ever described by a receipt younger than itself.
     for old in [Receipt::path_of(&target), Receipt::quarantine_path_of(&target)] {
         match fs::remove_file(&old) {

@@ -14,7 +14,7 @@ use slam_dataset::schema::{
     BenchmarkPair, PreferencePair, Score, TokeniserInfo, UnitSequence, Utterance, Word,
 };
 use slam_dataset::shard::{self, Row, ShardReader};
-use slam_dataset::work;
+use slam_dataset::work::{self, WorkError};
 use slam_dataset::{Context, Outcome};
 use slam_recipe::item::{BenchmarkItem, Item, PairSegment, Segment, Side};
 use slam_recipe::params::{ImportParams, Work};
@@ -288,6 +288,41 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
     }
     fs::write(&shard, b"x").unwrap();
     assert!(matches!(Receipt::state(&shard, &unit.key), ShardState::Broken(_)));
+}
+
+#[test]
+fn a_unit_whose_input_other_work_replaces_meanwhile_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let cancel = AtomicBool::new(false);
+    let (root, tools) = (dir.path(), BTreeMap::new());
+    let context = Context { root, cancel: &cancel, progress: &|_| (), device: "cpu".into(), tools };
+    let unit = |k, output: &str, inputs| {
+        let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
+        let params = ImportParams { tokeniser, k, units_per_second: 25.0, split };
+        WorkUnit::new(Work::ImportUnits(params), ShardName::new(0, 1), inputs, output.into())
+    };
+    let write = |out: &std::path::Path| {
+        let rows = shard::write(out, &[UnitSequence::default()], &BTreeMap::new())?;
+        Ok::<_, shard::ShardError>(Outcome { rows, ..Default::default() })
+    };
+    let (mine, theirs) = (unit(1, "d/a.parquet", vec![]), unit(2, "d/a.parquet", vec![]));
+    let reads = unit(1, "d/b.parquet", vec![mine.as_input()]);
+    // Not there, there, replaced before, and replaced while the stage reads it.
+    let refused = |r: Result<Receipt, WorkError>| {
+        let error = r.unwrap_err().to_string();
+        assert!(error.contains("d/a.parquet was replaced"), "{error}");
+        assert!(!root.join("d/b.parquet").exists());
+    };
+    refused(work::execute(&reads, &context, write));
+    work::execute(&theirs, &context, write).unwrap();
+    refused(work::execute(&reads, &context, write));
+    work::execute(&mine, &context, write).unwrap();
+    refused(work::execute(&reads, &context, |out| {
+        work::execute(&theirs, &context, write).unwrap();
+        write(out)
+    }));
+    work::execute(&mine, &context, write).unwrap();
+    work::execute(&reads, &context, write).unwrap();
 }
 
 #[test]

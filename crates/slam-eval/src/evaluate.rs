@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use slam_dataset::schema::{BenchmarkPair, Score, TokeniserInfo};
+use slam_dataset::schema::{BenchmarkPair, NoTokeniser, Score, TokeniserInfo};
 use slam_dataset::shard::{self, ShardError, ShardReader};
 use slam_lm::score::{SequenceNll, sequence_nlls};
 use slam_lm::tokenizer::unit_tokens;
@@ -43,12 +43,25 @@ pub enum EvaluateError {
         expected: String,
     },
     /// A shard does not name its tokeniser.
-    #[error("{path}: {message}")]
+    #[error("{path}: {reason}", path = path.display())]
     Metadata {
         /// The shard.
         path: PathBuf,
         /// What is wrong.
-        message: String,
+        reason: NoTokeniser,
+    },
+    /// A model without likelihoods.
+    #[error(
+        "{model}: the likelihood of item '{id}' of {suite} is not a finite number; the checkpoint's weights are broken \
+         (NaN or infinite)"
+    )]
+    NotFinite {
+        /// The checkpoint.
+        model: PathBuf,
+        /// The suite.
+        suite: String,
+        /// The item.
+        id: String,
     },
 }
 
@@ -71,7 +84,7 @@ pub fn evaluate(
     for path in shards {
         let mut reader = ShardReader::<BenchmarkPair>::open(path)?;
         let info = TokeniserInfo::from_metadata(reader.metadata())
-            .map_err(|e| EvaluateError::Metadata { path: path.clone(), message: e.to_string() })?;
+            .map_err(|e| EvaluateError::Metadata { path: path.clone(), reason: e })?;
         if let Some(expected) = tokeniser.filter(|t| t.identity != info.identity) {
             let name = |i: &TokeniserInfo| format!("{} ({})", i.name, i.identity.short());
             return Err(EvaluateError::Tokeniser {
@@ -86,11 +99,24 @@ pub fn evaluate(
             if pairs.is_empty() {
                 break;
             }
-            scores.extend(score(&model, pairs).map_err(wrap)?);
+            let batch = score(&model, pairs).map_err(wrap)?;
+            if let Some(score) = batch.iter().find(|s| !is_finite(s)) {
+                return Err(EvaluateError::NotFinite {
+                    model: checkpoint.to_owned(),
+                    suite: score.suite.clone(),
+                    id: score.id.clone(),
+                });
+            }
+            scores.extend(batch);
         }
     }
     shard::write(out, &scores, &BTreeMap::new())?;
     Ok(scores)
+}
+
+fn is_finite(score: &Score) -> bool {
+    let Score { positive_nll, negative_nll, positive_eos_nll, negative_eos_nll, .. } = *score;
+    [positive_nll, negative_nll, positive_eos_nll, negative_eos_nll].iter().all(|v| v.is_finite())
 }
 
 /// Scores pairs. Each sequence is `<S>`, its units, `<S>`.

@@ -94,7 +94,7 @@ fn tokeniser(
     metadata: &BTreeMap<String, String>,
 ) -> Result<TokeniserInfo, EvaluateError> {
     TokeniserInfo::from_metadata(metadata)
-        .map_err(|e| EvaluateError::Metadata { path: path.to_owned(), message: e.to_string() })
+        .map_err(|e| EvaluateError::Metadata { path: path.to_owned(), reason: e })
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// A temporary file of another host, whose processes cannot be asked after, is litter after this time.
 const ABANDONED: Duration = Duration::from_hours(24);
 
@@ -40,6 +42,16 @@ pub enum PublishError {
     Full {
         /// The file.
         path: PathBuf,
+    },
+    /// What is to be written has no JSON, as a path that is not UTF-8 has none.
+    #[error(
+        "failed to write {path}: {source}; rename the file or folder that is not named in UTF-8"
+    )]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
     },
     /// Anything else.
     #[error("failed to write {path}: {source}")]
@@ -122,6 +134,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {
         .and_then(|mut f| f.write_all(bytes))
         .map_err(|e| PublishError::new(path, e))?;
     staged.publish()
+}
+
+/// Publishes a value as JSON with a line for each field.
+///
+/// # Errors
+/// If the value has no JSON, or the disk refuses; the file is then as it was.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), PublishError> {
+    let form = |source| PublishError::Form { path: path.to_owned(), source };
+    let mut text = serde_json::to_vec_pretty(value).map_err(form)?;
+    text.push(b'\n');
+    write(path, &text)
 }
 
 /// Removes the temporary files that dead processes left in a folder.

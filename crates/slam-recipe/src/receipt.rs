@@ -147,9 +147,7 @@ impl Receipt {
     /// # Errors
     /// If the disk refuses.
     pub fn write(&self, shard: &Path) -> Result<(), PublishError> {
-        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
-        text.push(b'\n');
-        publish::write(&Self::path_of(shard), &text)
+        publish::write_json(&Self::path_of(shard), self)
     }
 
     /// The state of a shard that should have `key`, without reading the shard itself.

@@ -85,7 +85,7 @@ impl RunFile {
     /// # Errors
     /// If the disk refuses.
     pub fn write(&self, run: &Path) -> Result<(), PublishError> {
-        publish::write(&run.join(Self::NAME), &serde_json::to_vec_pretty(self).unwrap_or_default())
+        publish::write_json(&run.join(Self::NAME), self)
     }
 }
 

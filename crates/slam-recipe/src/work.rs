@@ -100,7 +100,7 @@ impl WorkList {
     /// # Errors
     /// If the disk refuses.
     pub fn write(&self, path: &Path) -> Result<(), PublishError> {
-        publish::write(path, &serde_json::to_vec(&Sealed::new(self)).unwrap_or_default())
+        publish::write_json(path, &Sealed::new(self))
     }
 }
 

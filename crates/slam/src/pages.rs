@@ -1,7 +1,7 @@
 //! Completions and manual pages, made from the commands' own definitions.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,8 +10,12 @@ use clap_complete::Shell;
 
 /// Prints the completions of a shell.
 pub(crate) fn completions<C: CommandFactory>(shell: Shell) -> ExitCode {
-    clap_complete::generate(shell, &mut C::command(), "slam", &mut io::stdout());
-    ExitCode::SUCCESS
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut C::command(), "slam", &mut text);
+    match io::stdout().write_all(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Writes a page for every command into a folder.

@@ -49,14 +49,14 @@ fn check(device: &str) -> anyhow::Result<()> {
     };
     let step = RunStep { name: format!("check {device}"), request: Request::CheckDevice };
     if let Outcome::Table(table) = runner.run(&step)? {
-        println!("{table}");
+        crate::out::say!("{table}");
     }
     Ok(())
 }
 
 fn look(data: &Path) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let say = |name: &str, what: &str| println!("{name:10} {what}");
+    let say = |name: &str, what: &str| crate::out::say!("{name:10} {what}");
     say("cores", &cores.to_string());
     say("memory", &memory().unwrap_or_else(|| "unknown".into()));
     say("disk", &disk(data).unwrap_or_else(|| "unknown".into()));

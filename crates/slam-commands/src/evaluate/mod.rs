@@ -136,14 +136,14 @@ fn score_run(file: &RunFile, run: &Path, arguments: &Arguments) -> anyhow::Resul
             return Err(unfinished(run, checkpoint));
         }
     }
-    println!("{}", recipe.run(&data, &steps)?.table);
+    crate::out::say!("{}", recipe.run(&data, &steps)?.table);
     // Of the run's checkpoints, the last one is what was trained.
     let scores = |step: &RunStep| match &step.request {
         Request::Evaluate(request) => Some(request.out.clone()),
         _ => None,
     };
     let Some(scores) = steps.iter().rev().find_map(scores) else { return Ok(()) };
-    println!();
+    crate::out::say!();
     scores::print_made(&[scores], &file.pipeline, &arguments.scores, common)
 }
 

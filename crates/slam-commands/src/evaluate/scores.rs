@@ -140,7 +140,7 @@ fn carry_out(request: ScoresRequest, common: &Common) -> anyhow::Result<()> {
     };
     let step = RunStep { name: "scores".into(), request: Request::Scores(request) };
     let Outcome::Table(table) = runner.run(&step)? else { bail!("the worker made no table") };
-    println!("{table}");
+    crate::out::say!("{table}");
     Ok(())
 }
 

@@ -152,15 +152,15 @@ fn list(root: &Path, dataset: Option<&str>) -> anyhow::Result<()> {
     for shard in find(&folder(root, dataset)?)? {
         let name = shard.strip_prefix(root).unwrap_or(&shard).display().to_string();
         match Receipt::read(&shard) {
-            Ok(Some(r)) => println!(
+            Ok(Some(r)) => crate::out::say!(
                 "{name}\t{} rows\t{} bytes\t{} quarantined\t{}",
                 r.rows,
                 r.bytes,
                 r.quarantined,
                 r.key.short()
             ),
-            Ok(None) => println!("{name}\tno receipt"),
-            Err(e) => println!("{name}\tbroken receipt: {e}"),
+            Ok(None) => crate::out::say!("{name}\tno receipt"),
+            Err(e) => crate::out::say!("{name}\tbroken receipt: {e}"),
         }
     }
     Ok(())
@@ -216,6 +216,6 @@ fn rebuild(
     let totals = prepared::noted(root, &worker, plan.locked(&pipeline), || {
         run::selection(&plan, &selection, redo, &settings)
     })?;
-    println!("{} shards remade", totals.made);
+    crate::out::say!("{} shards remade", totals.made);
     Ok(())
 }

@@ -63,11 +63,11 @@ pub(super) fn run(arguments: &Arguments, root: &Root) -> anyhow::Result<()> {
     let Excerpt { shape, rows } = excerpt;
     if arguments.json {
         for row in rows {
-            println!("{}", Value::Object(row));
+            crate::out::say!("{}", Value::Object(row));
         }
         return Ok(());
     }
-    eprintln!(
+    crate::out::note!(
         "{}: {} rows in {} row groups",
         path.display(),
         shape.num_rows,
@@ -75,11 +75,11 @@ pub(super) fn run(arguments: &Arguments, root: &Root) -> anyhow::Result<()> {
     );
     if let Ok(Some(receipt)) = Receipt::read(&path) {
         for (name, total) in &receipt.totals {
-            eprintln!("{name}: {total}");
+            crate::out::note!("{name}: {total}");
         }
     }
     let columns: Vec<_> = shape.columns.into_iter().map(|(name, _)| name).collect();
-    print!("{}", table(&columns, &rows));
+    crate::out::stdout(format_args!("{}", table(&columns, &rows)));
     Ok(())
 }
 
@@ -132,12 +132,15 @@ fn quarantine(arguments: &Arguments, worker: &Path, root: &Root) -> anyhow::Resu
     }
     if arguments.json {
         for row in rows {
-            println!("{}", Value::Object(row));
+            crate::out::say!("{}", Value::Object(row));
         }
     } else if rows.is_empty() {
-        println!("nothing was left out");
+        crate::out::say!("nothing was left out");
     } else {
-        print!("{}", table(&["stage", "id", "source", "error"].map(str::to_owned), &rows));
+        crate::out::stdout(format_args!(
+            "{}",
+            table(&["stage", "id", "source", "error"].map(str::to_owned), &rows)
+        ));
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(super) fn run(data: &Prepared, form: Form, root: &Path) {
                 stage.shards.iter().map(|s| Found::new(stage.stage, s, s.state(root))).collect();
             if form == Form::Json {
                 for shard in &shards {
-                    println!("{}", shard.json(name));
+                    crate::out::say!("{}", shard.json(name));
                 }
             } else {
                 print(name, stage, &shards, form);
@@ -130,12 +130,12 @@ fn print(dataset: &str, stage: &LockedStage, shards: &[Found<'_>], form: Form) {
         Some(last) => format!("; made by {}, the last at {}", makers.join(", "), time(last)),
         None => String::new(),
     };
-    println!("{dataset} {}: {}{made}", stage.stage, counts.join(", "));
+    crate::out::say!("{dataset} {}: {}{made}", stage.stage, counts.join(", "));
     let all = form == Form::EveryShard;
     let lines: Vec<_> = shards.iter().filter(|s| all || s.state != "done").collect();
     let shown = if all { lines.len() } else { lines.len().min(FIRST) };
-    lines[..shown].iter().for_each(|s| println!("{}", s.line()));
+    lines[..shown].iter().for_each(|s| crate::out::say!("{}", s.line()));
     if shown < lines.len() {
-        println!("  and {} more; --all shows every shard", lines.len() - shown);
+        crate::out::say!("  and {} more; --all shows every shard", lines.len() - shown);
     }
 }

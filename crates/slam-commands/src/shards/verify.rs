@@ -32,11 +32,11 @@ pub(super) fn run(root: &Root, worker: Option<&Path>, dataset: Option<&str>) -> 
             None => good += 1,
             Some(problem) => {
                 bad += 1;
-                println!("{}: {problem}", shard.display());
+                crate::out::say!("{}: {problem}", shard.display());
             }
         }
     }
-    println!("{good} good, {bad} bad");
+    crate::out::say!("{good} good, {bad} bad");
     if bad > 0 {
         let (rebuild, data) = (hint("shards rebuild"), quoted(&root.name()));
         bail!(

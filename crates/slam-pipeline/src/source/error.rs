@@ -19,6 +19,12 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
+    /// Its name is not UTF-8, which lists of work and locks cannot hold.
+    #[error("{path} is not named in UTF-8; rename it")]
+    Name {
+        /// What is named so.
+        path: PathBuf,
+    },
     /// Nothing of a source's kind in it.
     #[error("{path} holds no {what}")]
     Empty {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::SourceError;
-use super::files::{EXTENSIONS, SourceFile, is_audio};
+use super::files::{EXTENSIONS, SourceFile, absolute, is_audio};
 use super::hashes;
 
 /// All audio files below a folder, in the order of their relative paths, with the hash of each.
@@ -22,6 +22,7 @@ pub(super) fn list(
     what: &str,
     wanted: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Vec<SourceFile>, SourceError> {
+    named(&absolute(folder.to_owned()))?;
     let mut found = Vec::new();
     if folder.is_file() {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -37,6 +38,11 @@ pub(super) fn list(
     hashes::hashed(folder, found)
 }
 
+/// Fails for a path that is not UTF-8.
+pub(super) fn named(path: &Path) -> Result<&str, SourceError> {
+    path.to_str().ok_or_else(|| SourceError::Name { path: path.to_owned() })
+}
+
 fn walk(
     folder: &Path,
     prefix: &str,
@@ -45,12 +51,13 @@ fn walk(
     let read = |source| SourceError::Read { path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
+        let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         // What a download has not finished, and what file managers leave behind.
         if name.starts_with('.') {
             continue;
         }
-        let path = entry.path();
+        named(&path)?;
         let relative = format!("{prefix}{name}");
         // Follows links to files, but not to folders: a loop of links would never end.
         let kind = entry.file_type().map_err(read)?;
@@ -67,6 +74,18 @@ fn walk(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_is_not_utf8_is_refused_with_its_path() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let bad = dir.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.wav"));
+        fs::write(&bad, b"x").unwrap();
+        let error = list_folder(dir.path()).unwrap_err();
+        assert!(matches!(&error, SourceError::Name { path } if *path == bad), "{error}");
+        assert!(list_folder(&bad).unwrap_err().to_string().contains("rename it"));
+    }
 
     #[test]
     fn a_folder_is_listed_in_order() {

@@ -30,7 +30,9 @@ pub(crate) use shard_files::into_shards;
 pub(crate) fn input(path: &Path) -> Result<Input, SourceError> {
     let key =
         Key::of_file(path).map_err(|source| SourceError::Read { path: path.to_owned(), source })?;
-    Ok(Input { path: absolute(path.to_owned()), key })
+    let path = absolute(path.to_owned());
+    list::named(&path)?;
+    Ok(Input { path, key })
 }
 
 /// The files of a model's folder that bear on what it computes: its configuration and its weights, in the

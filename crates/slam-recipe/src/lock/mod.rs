@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::ShardName;
 use crate::pipeline::{Dataset, Pipeline};
 use crate::publish::{self, PublishError};
 use crate::stage::Stage;
@@ -65,6 +66,27 @@ pub enum LockError {
         path: PathBuf,
         /// What is wrong.
         source: serde_json::Error,
+    },
+    /// It is a folder or a pipe.
+    #[error(
+        "{path} is not a file; remove it and prepare the data again, which makes only what is missing"
+    )]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It does not name every shard of a stage.
+    #[error(
+        "{path} does not name every shard of stage '{stage}' of dataset '{dataset}'; delete it and prepare the data \
+         again, which makes only what is missing"
+    )]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+        /// The dataset.
+        dataset: String,
+        /// The stage.
+        stage: Stage,
     },
     /// It is of another version.
     #[error(
@@ -136,6 +158,10 @@ impl Lock {
     /// If there is none, it cannot be read, or it is of another version.
     pub fn read(root: &Path) -> Result<Self, LockError> {
         let path = root.join(Self::NAME);
+        // A pipe in its place would be waited for.
+        if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
+            return Err(LockError::NoFile { path });
+        }
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -148,7 +174,17 @@ impl Lock {
         if version != VERSION {
             return Err(LockError::Version { path, found: version });
         }
-        serde_json::from_slice(&bytes).map_err(form)
+        let lock: Self = serde_json::from_slice(&bytes).map_err(form)?;
+        let stages = lock.datasets.iter().flat_map(|d| d.stages.iter().map(move |s| (d, s)));
+        for (dataset, stage) in stages {
+            let count = stage.shards.first().map_or(1, |s| s.shard.count);
+            let whole = (0..count).map(|index| ShardName { index, count });
+            if !stage.shards.iter().map(|s| s.shard).eq(whole) {
+                let (dataset, stage) = (dataset.dataset.name.clone(), stage.stage);
+                return Err(LockError::Incomplete { path, dataset, stage });
+            }
+        }
+        Ok(lock)
     }
 
     /// Puts datasets into the lock of a data root, in the place of older ones of the same names. Several processes
@@ -176,9 +212,7 @@ impl Lock {
         }
         lock.datasets.sort_by(|a, b| a.names().cmp(&b.names()));
         if lock != before {
-            let mut text = serde_json::to_vec_pretty(&lock).unwrap_or_default();
-            text.push(b'\n');
-            publish::write(&root.join(Self::NAME), &text)?;
+            publish::write_json(&root.join(Self::NAME), &lock)?;
         }
         // Closing the file lets the next process in.
         drop(held);

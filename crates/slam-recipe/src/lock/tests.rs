@@ -80,6 +80,38 @@ fn what_was_made_stays_known_where_only_the_lock_came_along() {
     assert_eq!(made(lock.dataset("a", "m").unwrap()), None);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_has_no_json_leaves_the_lock_as_it_was() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let root = tempfile::tempdir().unwrap();
+    Lock::update(root.path(), vec![locked(&pipeline(10, 5), 0)]).unwrap();
+    let before = std::fs::read(root.path().join(Lock::NAME)).unwrap();
+    let mut other = locked(&pipeline(10, 5), 0);
+    let folder = Path::new(std::ffi::OsStr::from_bytes(b"caf\xe9")).to_owned();
+    *other.dataset.source.folder_mut().unwrap() = Some(folder);
+    let error = Lock::update(root.path(), vec![other]).unwrap_err().to_string();
+    assert!(error.contains("rename") && error.contains(Lock::NAME), "{error}");
+    assert_eq!(std::fs::read(root.path().join(Lock::NAME)).unwrap(), before);
+}
+
+#[test]
+fn a_lock_that_leaves_out_a_shard_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let mut entry = locked(&pipeline(10, 5), 0);
+    Lock::update(root.path(), vec![entry.clone()]).unwrap();
+    Lock::read(root.path()).unwrap();
+    entry.stages[0].shards.pop();
+    let text = serde_json::to_vec(&Lock::new(vec![entry])).unwrap();
+    std::fs::write(root.path().join(Lock::NAME), text).unwrap();
+    let error = Lock::read(root.path()).unwrap_err().to_string();
+    assert!(error.contains("does not name every shard of stage"), "{error}");
+    std::fs::remove_file(root.path().join(Lock::NAME)).unwrap();
+    std::fs::create_dir(root.path().join(Lock::NAME)).unwrap();
+    let error = Lock::read(root.path()).unwrap_err().to_string();
+    assert!(error.contains("is not a file"), "{error}");
+}
+
 #[test]
 fn many_processes_at_once_lose_no_dataset() {
     let root = tempfile::tempdir().unwrap();

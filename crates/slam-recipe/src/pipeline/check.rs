@@ -4,6 +4,13 @@ use super::fault::{PairsError, PipelineFault};
 use super::{Pipeline, PipelineError, PreferenceOptimisation, Role};
 use crate::source::{Making, Source};
 
+/// Whether a name can be that of a folder in a data root, and of nothing else there.
+fn names_a_folder(name: &str) -> bool {
+    let first = name.chars().next();
+    let bad = |c: char| matches!(c, '/' | '\\') || c.is_control();
+    first.is_some_and(char::is_alphanumeric) && !name.contains(bad) && name != crate::Lock::NAME
+}
+
 impl Pipeline {
     /// Checks that the parts fit together.
     ///
@@ -19,7 +26,16 @@ impl Pipeline {
     }
 
     fn find_fault(&self) -> Option<PipelineFault> {
+        let datasets = self.datasets.iter().map(|d| ("dataset", &d.name));
+        for (what, name) in datasets.chain([("tokeniser", &self.tokeniser.name)]) {
+            if !names_a_folder(name) {
+                return Some(PipelineFault::Name { what, name: name.clone() });
+            }
+        }
         for (i, dataset) in self.datasets.iter().enumerate() {
+            if dataset.max_seconds.is_some_and(|s| !s.is_finite() || s < 0.0) {
+                return Some(PipelineFault::Seconds { dataset: dataset.name.clone() });
+            }
             if self.datasets[..i].iter().any(|d| d.name == dataset.name) {
                 return Some(PipelineFault::Twice { dataset: dataset.name.clone() });
             }

@@ -27,6 +27,23 @@ pub enum PipelineFault {
         /// The name.
         dataset: String,
     },
+    /// A name that is no folder's.
+    #[error(
+        "'{name}' cannot name a {what}: the name is a folder's, so it begins with a letter or a digit and has no \
+         slash, backslash or control character"
+    )]
+    Name {
+        /// `dataset` or `tokeniser`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A length of recordings that is none.
+    #[error("dataset '{dataset}': max_seconds must be a number that is at least 0")]
+    Seconds {
+        /// The dataset.
+        dataset: String,
+    },
     /// Two datasets of one name.
     #[error("it defines dataset '{dataset}' twice; give each a name of its own")]
     Twice {

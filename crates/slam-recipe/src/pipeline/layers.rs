@@ -8,6 +8,9 @@ pub enum OverrideError {
     /// It has no `=`.
     #[error("expected FIELD=VALUE")]
     NoValue,
+    /// A number that JSON does not have.
+    #[error("it is not a finite number")]
+    NotFinite,
     /// A list has no item of that name.
     #[error("there is no item '{0}'")]
     NoSuchItem(String),
@@ -48,13 +51,29 @@ pub(super) fn merge(value: &mut Value, small: Value) {
     }
 }
 
+/// The path of a number that is infinite or none, which would be left out of the JSON.
+pub(super) fn not_finite(value: &toml::Value) -> Option<String> {
+    let below = |name: String, value: &toml::Value| {
+        not_finite(value).map(|rest| if rest.is_empty() { name } else { format!("{name}.{rest}") })
+    };
+    match value {
+        toml::Value::Float(x) => (!x.is_finite()).then(String::new),
+        toml::Value::Array(items) => {
+            items.iter().enumerate().find_map(|(i, item)| below(i.to_string(), item))
+        }
+        toml::Value::Table(table) => table.iter().find_map(|(k, v)| below(k.clone(), v)),
+        _ => None,
+    }
+}
+
 /// Sets one field that is already there, or that a sibling object may hold.
 pub(super) fn apply(value: &mut Value, text: &str) -> Result<(), OverrideError> {
     let (path, new) = text.split_once('=').ok_or(OverrideError::NoValue)?;
-    let new = format!("v = {new}")
-        .parse::<toml::Table>()
-        .ok()
-        .and_then(|mut t| t.remove("v"))
+    let parsed = format!("v = {new}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    if parsed.as_ref().is_some_and(|v| not_finite(v).is_some()) {
+        return Err(OverrideError::NotFinite);
+    }
+    let new = parsed
         .and_then(|v| serde_json::to_value(v).ok())
         // A bare word is a string, as in a shell.
         .unwrap_or_else(|| Value::from(new));

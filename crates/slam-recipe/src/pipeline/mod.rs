@@ -208,6 +208,14 @@ pub enum PipelineError {
         /// What is wrong, with the line.
         source: Box<toml::de::Error>,
     },
+    /// A number of it is infinite or none.
+    #[error("pipeline {path}: {field} is not a finite number")]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The field's path.
+        field: String,
+    },
     /// It is no pipeline: a field is unknown, missing or of another type.
     #[error("pipeline {path}: {source}")]
     Field {
@@ -271,6 +279,10 @@ impl Pipeline {
         let table: toml::Table = text
             .parse()
             .map_err(|e| PipelineError::Toml { path: path.to_owned(), source: Box::new(e) })?;
+        let table = toml::Value::Table(table);
+        if let Some(field) = layers::not_finite(&table) {
+            return Err(PipelineError::NotFinite { path: path.to_owned(), field });
+        }
         let json = serde_json::value::Serializer;
         let mut value = serde_path_to_error::serialize(&table, json).map_err(field)?;
         let small = value.as_object_mut().and_then(|o| o.remove("quick"));

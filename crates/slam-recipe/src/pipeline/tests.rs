@@ -117,3 +117,29 @@ fn a_pipeline_comes_back_from_json_whole() {
     let json = serde_json::to_string(&p).unwrap();
     assert_eq!(serde_json::from_str::<Pipeline>(&json).unwrap(), p);
 }
+
+#[test]
+fn a_name_that_leaves_the_data_root_and_a_number_that_is_none_are_refused() {
+    for name in ["", ".", "..", "../up", "/abs", "a/b", ".plans", "slam.lock", "a\\nb", "a\\\\b"] {
+        let text = TEXT.replace("name = \"a\"", &format!("name = \"{name}\""));
+        assert_ne!(text, TEXT);
+        let error = read(&text, Variant::Full, &[]).unwrap_err().to_string();
+        assert!(
+            error.contains("cannot name a") || error.contains("does not define"),
+            "{name}: {error}"
+        );
+        let error = read(TEXT, Variant::Full, &[&format!("tokeniser.name=\"{name}\"")]);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("cannot name a tokeniser"), "{name}: {error}");
+    }
+    for number in ["nan", "inf", "-inf"] {
+        let set = format!("datasets.a.max_seconds={number}");
+        let error = read(TEXT, Variant::Full, &[&set]).unwrap_err().to_string();
+        assert!(error.contains("not a finite number"), "{error}");
+        let text = TEXT.replace("peak_lr = 1e-3", &format!("peak_lr = {number}"));
+        let error = read(&text, Variant::Full, &[]).unwrap_err().to_string();
+        assert!(error.contains("train.params.optimiser.peak_lr is not"), "{error}");
+    }
+    let error = read(TEXT, Variant::Full, &["datasets.a.max_seconds=-1"]).unwrap_err().to_string();
+    assert!(error.contains("max_seconds must be"), "{error}");
+}

@@ -135,7 +135,7 @@ impl Request {
     /// # Errors
     /// If the disk refuses.
     pub fn write(&self, path: &Path) -> Result<(), PublishError> {
-        publish::write(path, &serde_json::to_vec_pretty(&Sealed::new(self)).unwrap_or_default())
+        publish::write_json(path, &Sealed::new(self))
     }
 }
 

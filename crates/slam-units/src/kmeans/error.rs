@@ -11,7 +11,9 @@ use slam_nn::weights::pickle::PickleError;
 #[derive(Debug, thiserror::Error)]
 pub enum KMeansError {
     /// Fewer frames than centroids.
-    #[error("{frames} frames are too few for {k} centroids; take more speech or a smaller k")]
+    #[error(
+        "{frames} frames are too few for {k} centroids; take more speech or a smaller k (of a pipeline: tokeniser.kmeans.k)"
+    )]
     TooFew {
         /// Frames.
         frames: usize,
