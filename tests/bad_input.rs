@@ -32,6 +32,21 @@ fn an_unknown_flag_or_name_is_bad_usage() {
 }
 
 #[test]
+fn a_dataset_stays_in_the_data_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, data) = (dir.path().join("input"), dir.path().join("data"));
+    recordings(&input, 1);
+    for name in ["../out", "a/b", "", ".plans", "slam.lock"] {
+        let (input, data) = (path(&input), path(&data));
+        let command = ["prepare-data", "--input", input, "--data", data, "--dataset", name];
+        let said = run(&command).unwrap();
+        assert_eq!(said.code, Some(2), "{name}: {said:?}");
+        assert!(said.stderr.contains("cannot name a dataset"), "{}", said.stderr);
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was made");
+}
+
+#[test]
 fn a_missing_or_empty_folder_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

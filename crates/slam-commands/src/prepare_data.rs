@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(seconds) = arguments.max_seconds {
         pipeline.datasets.iter_mut().for_each(|d| d.max_seconds = Some(seconds));
     }
-    pipeline.check().map_err(|e| Failure::Usage(e.to_string()))?;
+    pipeline.check_datasets().map_err(|e| Failure::Usage(e.to_string()))?;
     let shards = match &arguments.shards {
         Some(text) => {
             Some(indices::parse(text).map_err(|e| Failure::Usage(format!("--shards: {e}")))?)

@@ -1,7 +1,7 @@
 //! Whether the parts of a pipeline fit together.
 
 use super::fault::{PairsError, PipelineFault};
-use super::{Pipeline, PipelineError, PreferenceOptimisation, Role};
+use super::{Dataset, Pipeline, PipelineError, PreferenceOptimisation, Role};
 use crate::source::{Making, Source};
 
 /// Whether a name can be that of a folder in a data root, and of nothing else there.
@@ -25,17 +25,33 @@ impl Pipeline {
         }
     }
 
-    fn find_fault(&self) -> Option<PipelineFault> {
+    /// Checks each dataset by itself: a command may have put others in the place of those that training names.
+    ///
+    /// # Errors
+    /// With the first fault.
+    pub fn check_datasets(&self) -> Result<(), PipelineError> {
+        self.find_dataset_fault().map_or(Ok(()), |fault| {
+            Err(PipelineError::Fault { pipeline: self.name.clone(), fault: Box::new(fault) })
+        })
+    }
+
+    fn find_dataset_fault(&self) -> Option<PipelineFault> {
         let datasets = self.datasets.iter().map(|d| ("dataset", &d.name));
         for (what, name) in datasets.chain([("tokeniser", &self.tokeniser.name)]) {
             if !names_a_folder(name) {
                 return Some(PipelineFault::Name { what, name: name.clone() });
             }
         }
+        let bad = |d: &&Dataset| d.max_seconds.is_some_and(|s| !s.is_finite() || s < 0.0);
+        let dataset = self.datasets.iter().find(bad)?.name.clone();
+        Some(PipelineFault::Seconds { dataset })
+    }
+
+    fn find_fault(&self) -> Option<PipelineFault> {
+        if let Some(fault) = self.find_dataset_fault() {
+            return Some(fault);
+        }
         for (i, dataset) in self.datasets.iter().enumerate() {
-            if dataset.max_seconds.is_some_and(|s| !s.is_finite() || s < 0.0) {
-                return Some(PipelineFault::Seconds { dataset: dataset.name.clone() });
-            }
             if self.datasets[..i].iter().any(|d| d.name == dataset.name) {
                 return Some(PipelineFault::Twice { dataset: dataset.name.clone() });
             }
