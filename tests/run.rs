@@ -195,6 +195,21 @@ fn each_signal_saves_the_step_exits_130_and_names_the_command_that_goes_on() {
 }
 
 #[test]
+fn a_run_is_written_by_one_command_at_once() {
+    let trial = Trial::new();
+    let child = trial.start(trial.command(&["--steps", "1000000"]), 9);
+    let other = trial.train(&["--steps", "3"]);
+    assert_eq!(other.code, Some(1), "{other:?}");
+    assert!(other.stderr.contains("another command is at work on the run"), "{}", other.stderr);
+    signal("INT", &format!("-{}", child.id()));
+    let said: Said = child.wait_with_output().unwrap().into();
+    assert_eq!(said.code, Some(130), "{}", said.stderr);
+    let steps = lines(&trial.pretrain());
+    let steps: Vec<_> = steps.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, (steps[0]..steps[0] + steps.len() as u64).collect::<Vec<_>>());
+}
+
+#[test]
 fn steps_tokens_and_passes_end_a_run_and_few_checkpoints_are_kept() {
     let trial = Trial::new();
     let every = ["--set", "train.save_every_seconds=0", "--set", "train.validate_every=3"];

@@ -1,16 +1,18 @@
 //! The whole recipe over a pipeline: the data stages, then the steps of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use anyhow::bail;
 use slam_pipeline::run::TrainingStage;
 use slam_pipeline::{Plan, RunStep};
 use slam_recipe::Request;
 use slam_recipe::RunFile;
 use slam_recipe::event::Outcome;
 use slam_recipe::lock::Prepared;
+use slam_recipe::publish::PublishError;
 
 use crate::options::Common;
 use crate::prepared;
@@ -81,6 +83,7 @@ impl Recipe<'_> {
     /// Notes the run in its folder and carries it out. Where a run was there and nothing of it was replaced, a
     /// failure leaves it its file: a report of its models then still says how they were made.
     pub(crate) fn start(&self, data: &Prepared, steps: &[RunStep]) -> anyhow::Result<Worked> {
+        let _guard = self.guard()?;
         self.runner().check(steps)?;
         let earlier = RunFile::read(self.run).ok();
         let before = trained(self.run);
@@ -92,6 +95,22 @@ impl Recipe<'_> {
             earlier.write(self.run)?;
         }
         worked
+    }
+
+    /// Keeps other commands from writing the run at the same time, for as long as the file is open. File systems
+    /// without locks do without.
+    fn guard(&self) -> anyhow::Result<Option<File>> {
+        let path = self.run.join(".guard");
+        fs::create_dir_all(self.run).map_err(|e| PublishError::new(self.run, e))?;
+        let file = File::create(&path).map_err(|e| PublishError::new(&path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::Error(_)) => Ok(None),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another command is at work on the run in {}; wait for its end, or name another folder with --run",
+                self.run.display()
+            ),
+        }
     }
 
     /// Carries out steps of a run, all of which are checked before the first one starts.
