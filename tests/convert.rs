@@ -56,6 +56,27 @@ fn slamkits_lines_come_in_and_go_out_byte_for_byte() {
 }
 
 #[test]
+fn a_dataset_is_exported_whole_or_not_at_all() {
+    let demo = Demo::finished().copy().unwrap();
+    let (data, out) = (demo.data(), demo.run().join("out.jsonl"));
+    let export = ["export", "slamkit", "demo-stories", "--out", path(&out), "--data", path(&data)];
+    let said = run(&export).unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let lines = fs::read_to_string(&out).unwrap().lines().count();
+    assert_eq!(lines, 120);
+    fs::remove_file(&out).unwrap();
+    let units = data.join("demo-stories/unitise-v2/mfcc-25hz");
+    let shard = fs::read_dir(units).unwrap().map(|e| e.unwrap().path());
+    fs::remove_file(shard.filter(|p| p.extension().is_some_and(|e| e == "parquet")).min().unwrap())
+        .unwrap();
+    let said = run(&export).unwrap();
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("missing or stale"), "{}", said.stderr);
+    assert!(said.stderr.contains("shards rebuild"), "{}", said.stderr);
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_checkpoint_is_exported_with_its_card_and_comes_back() {
     let demo = Demo::finished();
     let dir = tempfile::tempdir().unwrap();

@@ -103,7 +103,7 @@ fn a_deleted_shard_alone_is_made_again_byte_for_byte() {
     for lost in [
         "demo-stories/ingest-v2/part-00001-of-00003.parquet",
         "demo-preference/unitise-v2/mfcc-25hz/part-00001-of-00002.parquet",
-        "demo-cloze/benchmark-v1/mfcc-25hz/part-00000-of-00001.parquet",
+        "demo-cloze/benchmark-v2/mfcc-25hz/part-00000-of-00001.parquet",
     ] {
         let demo = Demo::finished().copy().unwrap();
         fs::remove_file(demo.data().join(lost)).unwrap();

@@ -76,9 +76,19 @@ fn cuda_without_a_driver_is_a_message_and_an_exit_code() {
 
 #[test]
 fn a_device_that_nobody_knows_is_refused_with_the_list() {
-    let said = check("tpu");
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.stderr.contains("cuda:N"), "{}", said.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    for command in [
+        &["doctor", "--check", "tpu"][..],
+        // Refused before any shard is made.
+        &["prepare-data", "--data", data, "--device", "tpu"],
+        &["demo", "--quick", "--data", data, "--run", data, "--devices", "cuda:0,tpu"],
+    ] {
+        let said = run(command).unwrap();
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.stderr.contains("cuda:N"), "{}", said.stderr);
+    }
+    assert_eq!(fs::read_dir(data).unwrap().count(), 0);
 }
 
 #[test]

@@ -155,6 +155,25 @@ fn every_checkpoint_of_a_run_is_scored_and_drawn() {
 }
 
 #[test]
+fn scores_of_checkpoints_of_one_run_do_not_replace_each_other() {
+    let demo = Demo::finished().copy().unwrap();
+    let data = demo.data().display().to_string();
+    let pipeline = demo.run().join("quick.toml").display().to_string();
+    fs::write(&pipeline, toml::to_string(&pipeline_of(&demo.run())).unwrap()).unwrap();
+    let checkpoints = ["initial", "final"].map(|name| demo.run().join("pretrain").join(name));
+    let scored = checkpoints.clone().map(|checkpoint| {
+        let folder = checkpoint.display().to_string();
+        ok(run(&["evaluate", &folder, "--pipeline", &pipeline, "--data", &data]).unwrap());
+        fs::read(checkpoint.join("scores.parquet")).unwrap()
+    });
+    assert_ne!(scored[0], scored[1]);
+    assert_eq!(fs::read(checkpoints[0].join("scores.parquet")).unwrap(), scored[0]);
+    // They are the run's own scores, and nothing else is left behind.
+    assert_eq!(scored[0], fs::read(scores(&demo, "before-training")).unwrap());
+    assert!(!demo.run().join("pretrain/requests").exists());
+}
+
+#[test]
 fn runs_are_compared_side_by_side() {
     let demo = Demo::finished().copy().unwrap();
     let other = demo.run().with_file_name("other");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Layers from the bottom; a crate may depend on layers below its own.
 const LAYERS: [&[&str]; 9] = [
-    &["slam-arrow", "slam-recipe"],
+    &["slam-arrow", "slam-interrupt", "slam-recipe"],
     &["slam-dataset", "slam-nn"],
     &["slam-audio", "slam-lm"],
     &["slam-corpus", "slam-units", "slam-train", "slam-preference", "slam-eval"],

@@ -22,6 +22,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use slam_commands::build::{self, ALLOCATOR};
+use slam_recipe::device::{DeviceSpec, Devices};
 
 /// Names the Python with the packages of `tests/requirements.txt`.
 const PYTHON: &str = "SLAM_PYTHON";
@@ -187,7 +188,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut ours: Vec<OsString> = vec![cargo];
     ours.extend(["bench", "-p", target.package, "--bench", target.bench].map(Into::into));
     // The features of one build for all come in with the worker, whose package has no such bench.
-    let asked = build::features("cpu");
+    let asked = build::features(&Devices::from(DeviceSpec::Cpu));
     if !asked.is_empty() {
         let features: Vec<String> =
             asked.iter().map(|f| format!("{}/{f}", build::PACKAGE)).collect();

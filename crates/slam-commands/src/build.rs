@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use slam_recipe::device::{DeviceSpec, Devices};
 
 use crate::doctor::cuda::Machine;
 
@@ -41,19 +42,21 @@ pub(crate) fn target() -> PathBuf {
 
 /// Cargo features of the worker that this machine, or the asked devices, need: `cuda` where an NVIDIA driver
 /// answers, `wgpu` by name; and those that `SLAM_FEATURES` adds.
-pub fn features(devices: &str) -> Vec<String> {
+pub fn features(devices: &Devices) -> Vec<String> {
     let extra = env::var(FEATURES).unwrap_or_default();
     features_of(devices, Machine::this().has_nvidia(), &extra)
 }
 
-fn features_of(devices: &str, nvidia: bool, extra: &str) -> Vec<String> {
-    let asks = |kind: &str| devices.split(',').any(|d| d.trim().split(':').next() == Some(kind));
+fn features_of(devices: &Devices, nvidia: bool, extra: &str) -> Vec<String> {
+    let asks = |kind: fn(&DeviceSpec) -> bool| devices.all().any(|device| kind(&device));
     let mut features: Vec<String> =
         extra.split(',').map(|f| f.trim().to_owned()).filter(|f| !f.is_empty()).collect();
-    if asks("cuda") || (asks("auto") && nvidia) {
+    if asks(|d| matches!(d, DeviceSpec::Cuda(_)))
+        || (asks(|d| matches!(d, DeviceSpec::Auto)) && nvidia)
+    {
         features.push("cuda".into());
     }
-    if asks("wgpu") {
+    if asks(|d| matches!(d, DeviceSpec::Wgpu(_))) {
         features.push("wgpu".into());
     }
     features.sort();
@@ -107,14 +110,18 @@ pub(crate) fn build(package: &str, purpose: &str, features: &[String]) -> anyhow
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn the_worker_gets_the_features_that_the_devices_need() {
-        assert!(features_of("auto", false, "").is_empty());
-        assert_eq!(features_of("auto", true, ""), ["cuda"]);
-        assert!(features_of("cpu", true, "").is_empty());
-        assert_eq!(features_of("cuda:0,cuda:1", false, ""), ["cuda"]);
-        assert_eq!(features_of("wgpu:1", false, "cuda, wgpu"), ["cuda", "wgpu"]);
+        let features = |devices: &str, nvidia, extra: &str| {
+            features_of(&devices.parse().unwrap(), nvidia, extra)
+        };
+        assert!(features("auto", false, "").is_empty());
+        assert_eq!(features("auto", true, ""), ["cuda"]);
+        assert!(features("cpu", true, "").is_empty());
+        assert_eq!(features("cuda:0,cuda:1", false, ""), ["cuda"]);
+        assert_eq!(features("wgpu:1", false, "cuda, wgpu"), ["cuda", "wgpu"]);
     }
 }

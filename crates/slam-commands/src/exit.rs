@@ -29,7 +29,7 @@ pub fn code(result: anyhow::Result<()>) -> ExitCode {
     let code = match error.downcast_ref::<Failure>() {
         Some(Failure::Usage(_)) => 2,
         Some(Failure::Quarantined(_)) => 3,
-        Some(Failure::Interrupted(_)) => 130,
+        Some(Failure::Interrupted(_)) => slam_interrupt::EXIT_CODE,
         None => 1,
     };
     crate::out::note!("error: {}", slam_recipe::with_causes(error.as_ref()));

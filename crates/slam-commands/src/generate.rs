@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use slam_pipeline::RunStep;
+use anyhow::bail;
 use slam_recipe::Request;
 use slam_recipe::event::Outcome;
 use slam_recipe::lock::Lock;
@@ -12,9 +11,7 @@ use slam_recipe::request::{GenerateRequest, Reporting, TokeniserFiles};
 use crate::exit::Failure;
 use crate::options::{Common, PipelineName};
 use crate::prepared::PrepareCommand;
-use crate::programs::Programs;
 use crate::root::Root;
-use crate::steps::Runner;
 
 /// Continue spoken prompts.
 #[derive(clap::Args)]
@@ -86,16 +83,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         out: a.out.clone(),
         reporting: if a.stream { Reporting::Streamed } else { Reporting::AtEnd },
     };
-    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
-    let runner = Runner {
-        worker: Programs::worker_alone(&a.common.device)?.slam,
-        device: a.common.device.clone(),
-        run: folder.path().to_owned(),
-        events: a.common.events(),
-        resume: "the same command".into(),
-    };
-    let step = RunStep { name: "generate".into(), request: Request::Generate(request) };
-    let Outcome::Table(continuations) = runner.run(&step)? else {
+    let Outcome::Table(continuations) = a.common.once("generate", Request::Generate(request))?
+    else {
         bail!("the worker continued nothing");
     };
     if !a.stream {

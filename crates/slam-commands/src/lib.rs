@@ -13,7 +13,6 @@ mod door;
 mod evaluate;
 mod exit;
 mod generate;
-mod interrupt;
 mod options;
 mod out;
 mod predict;
@@ -58,9 +57,9 @@ pub enum Command {
     /// Continue spoken prompts
     Generate(generate::Arguments),
     /// Write checkpoints and units in the forms of other programs
-    Export(convert::Export),
+    Export(convert::export::Arguments),
     /// Read checkpoints and units of other programs
-    Import(convert::Import),
+    Import(convert::import::Arguments),
     /// List, check and rebuild shards
     Shards(shards::Arguments),
     /// Parts of a tokeniser: fit k-means
@@ -71,7 +70,7 @@ pub enum Command {
 /// interrupted after a clean save.
 pub fn execute(command: &Command, door: Door) -> ExitCode {
     door.enter();
-    interrupt::listen();
+    slam_interrupt::listen();
     let result = match command {
         Command::Demo(a) => demo::run(a),
         Command::Doctor(a) => doctor::run(a),
@@ -80,8 +79,8 @@ pub fn execute(command: &Command, door: Door) -> ExitCode {
         Command::Evaluate(a) => evaluate::run(a),
         Command::Report(a) => report::run(a),
         Command::Generate(a) => generate::run(a),
-        Command::Export(a) => convert::export(a),
-        Command::Import(a) => convert::import(a),
+        Command::Export(a) => convert::export::run(a),
+        Command::Import(a) => convert::import::run(a),
         Command::Shards(a) => shards::run(a),
         Command::Units(a) => units::run(a),
     };

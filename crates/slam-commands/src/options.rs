@@ -1,7 +1,11 @@
 //! Options that several commands share.
 
+use std::path::{Path, PathBuf};
+
+use slam_recipe::device::Devices;
+use slam_recipe::event::Outcome;
 use slam_recipe::pipeline::Variant;
-use slam_recipe::{Pipeline, PipelineChoice};
+use slam_recipe::{Pipeline, PipelineChoice, Request};
 
 use crate::exit::Failure;
 use crate::programs::Programs;
@@ -9,6 +13,7 @@ use crate::progress::Events;
 use crate::root::Root;
 use crate::run;
 use crate::shipped;
+use crate::steps::{self, Runner};
 
 /// Options that every command that makes shards shares.
 #[derive(clap::Args)]
@@ -19,7 +24,7 @@ pub(crate) struct Common {
     /// auto, cpu, cuda[:n] or wgpu[:n]; training also takes a list, e.g. cuda:0,cuda:1, whose first device
     /// holds the weights and makes the scores
     #[arg(long, visible_alias = "devices", default_value = "auto")]
-    pub(crate) device: String,
+    pub(crate) device: Devices,
     /// The share of inputs that may be left out
     #[arg(long, default_value_t = 0.01, value_parser = share)]
     pub(crate) max_bad_fraction: f64,
@@ -37,9 +42,20 @@ impl Common {
         if self.json { Events::JsonLines } else { Events::Shown }
     }
 
+    /// Runs steps that keep their requests in a folder.
+    pub(crate) fn runner(&self, worker: PathBuf, folder: &Path) -> Runner {
+        Runner::new(worker, &self.device, folder, self.events())
+    }
+
+    /// Carries out one step.
+    pub(crate) fn once(&self, name: &str, request: Request) -> anyhow::Result<Outcome> {
+        let worker = Programs::worker_alone(&self.device)?.slam;
+        steps::once(worker, &self.device, self.events(), name, request)
+    }
+
     pub(crate) fn settings(&self, root: &Root, programs: Programs) -> run::Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut arguments = vec!["--device".into(), self.device.clone()];
+        let mut arguments = vec!["--device".into(), self.device.to_string()];
         arguments.extend(root.arguments());
         run::Settings {
             root: root.folder.clone(),

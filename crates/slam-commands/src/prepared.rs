@@ -49,12 +49,12 @@ pub(crate) fn read(
     command: &PrepareCommand<'_>,
     worker: &Path,
     pipeline: &Pipeline,
-    needed: impl Fn(&Dataset) -> bool,
+    needed: impl Fn(&Lock, &Dataset) -> bool,
 ) -> anyhow::Result<Prepared> {
     let root = command.root;
     root.pull_lock(worker)?;
-    let selected =
-        Lock::read(&root.folder).and_then(|lock| lock.select(&root.folder, pipeline, needed));
+    let selected = Lock::read(&root.folder)
+        .and_then(|lock| lock.select(&root.folder, pipeline, |d| needed(&lock, d)));
     match selected {
         Ok(prepared) => Ok(prepared),
         Err(e @ (LockError::Missing { .. } | LockError::Unknown { .. })) => {

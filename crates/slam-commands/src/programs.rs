@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use slam_recipe::Pipeline;
+use slam_recipe::device::{DeviceSpec, Devices};
 use slam_recipe::pipeline::Dataset;
 use slam_recipe::source::Engine;
 
@@ -38,15 +39,20 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Finds or builds what a pipeline needs on a device, unless `SLAM_WORKER` and `SLAM_SPEAK` name ready programs.
-    pub(crate) fn for_pipeline(pipeline: &Pipeline, device: &str) -> anyhow::Result<Self> {
+    pub(crate) fn for_pipeline(pipeline: &Pipeline, device: &Devices) -> anyhow::Result<Self> {
         let speaks = |d: &Dataset| matches!(d.source.engine(), Some(Engine::SlamSpeak));
         let speak = pipeline.datasets.iter().any(speaks).then(slam_speak).transpose()?;
         Ok(Self { slam: slam(device)?, speak })
     }
 
     /// The worker for steps that make no speech.
-    pub(crate) fn worker_alone(device: &str) -> anyhow::Result<Self> {
+    pub(crate) fn worker_alone(device: &Devices) -> anyhow::Result<Self> {
         Ok(Self { slam: slam(device)?, speak: None })
+    }
+
+    /// The worker for steps without tensors.
+    pub(crate) fn worker_on_cpu() -> anyhow::Result<Self> {
+        Self::worker_alone(&Devices::from(DeviceSpec::Cpu))
     }
 
     /// Environment of the worker.
@@ -56,7 +62,7 @@ impl Programs {
 }
 
 /// The worker `slam`: the one that `SLAM_WORKER` names, this very program, or one that is built for a device.
-fn slam(device: &str) -> anyhow::Result<PathBuf> {
+fn slam(device: &Devices) -> anyhow::Result<PathBuf> {
     if let Some(path) = ready(WORKER)? {
         return Ok(path);
     }

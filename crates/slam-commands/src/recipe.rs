@@ -88,7 +88,7 @@ impl Recipe<'_> {
         let earlier = RunFile::read(self.run).ok();
         let before = trained(self.run);
         self.file.write(self.run)?;
-        let worked = self.run(data, steps);
+        let worked = self.carry_out(data, steps);
         if let (Err(_), Some(earlier)) = (&worked, earlier)
             && trained(self.run) == before
         {
@@ -115,8 +115,13 @@ impl Recipe<'_> {
 
     /// Carries out steps of a run, all of which are checked before the first one starts.
     pub(crate) fn run(&self, data: &Prepared, steps: &[RunStep]) -> anyhow::Result<Worked> {
+        self.runner().check(steps)?;
+        self.carry_out(data, steps)
+    }
+
+    /// Carries out steps that were checked.
+    fn carry_out(&self, data: &Prepared, steps: &[RunStep]) -> anyhow::Result<Worked> {
         let runner = self.runner();
-        runner.check(steps)?;
         self.pull(data, steps.iter())?;
         let mut worked = Worked::default();
         for step in steps {
@@ -130,13 +135,8 @@ impl Recipe<'_> {
     }
 
     fn runner(&self) -> Runner {
-        Runner {
-            worker: self.programs.slam.clone(),
-            device: self.common.device.clone(),
-            run: self.run.to_owned(),
-            events: self.common.events(),
-            resume: self.resume.clone(),
-        }
+        let runner = self.common.runner(self.programs.slam.clone(), self.run);
+        runner.resumed_by(self.resume.clone())
     }
 }
 

@@ -18,7 +18,6 @@ use crate::prepared::{self, PrepareCommand, quoted};
 use crate::programs::Programs;
 use crate::recipe::Recipe;
 use crate::root::{Root, RunData};
-use crate::steps::Runner;
 
 /// Write a run's report again and print its table; of several runs, a page that compares them.
 #[derive(clap::Args)]
@@ -59,18 +58,15 @@ fn run_file(run: &Path, arguments: &Arguments) -> anyhow::Result<RunFile> {
 /// otherwise since is another's.
 fn prepared_for(file: &RunFile, worker: &Path) -> anyhow::Result<Prepared> {
     let root = Root::at(&file.data);
-    root.pull_lock(worker)?;
-    let there = Lock::read(&root.folder).ok();
     let tokeniser = &file.pipeline.tokeniser.name;
-    let is_there =
-        |d: &Dataset| there.as_ref().is_some_and(|lock| lock.dataset(&d.name, tokeniser).is_some());
+    let is_there = |lock: &Lock, d: &Dataset| lock.dataset(&d.name, tokeniser).is_some();
     let command = PrepareCommand { named: &file.named, root: &root };
     prepared::read(&command, worker, &file.pipeline, is_there)
 }
 
-/// Fails where a run did not come to its scores.
-fn check_scored(file: &RunFile, data: &Prepared, run: &Path) -> anyhow::Result<()> {
-    let Request::Report(report) = file.report_step(data, run).request else { return Ok(()) };
+/// Fails where a run did not come to the scores that its report shows.
+fn check_scored(step: &RunStep, run: &Path) -> anyhow::Result<()> {
+    let Request::Report(report) = &step.request else { return Ok(()) };
     let missing = report.scores.iter().find(|scored| !scored.scores.is_file());
     missing.map_or(Ok(()), |scored| Err(unfinished(run, &scored.scores)))
 }
@@ -90,9 +86,10 @@ fn one(run: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let file = run_file(run, arguments)?;
     let programs = Programs::worker_alone(&common.device)?;
     let data = prepared_for(&file, &programs.slam)?;
-    check_scored(&file, &data, run)?;
+    let step = file.report_step(&data, run);
+    check_scored(&step, run)?;
     let recipe = Recipe { file: &file, common, programs, run, resume: "the same command".into() };
-    crate::out::say!("{}", recipe.run(&data, &[file.report_step(&data, run)])?.table);
+    crate::out::say!("{}", recipe.run(&data, &[step])?.table);
     Ok(())
 }
 
@@ -104,13 +101,7 @@ fn compare(runs: &[PathBuf], arguments: &Arguments) -> anyhow::Result<()> {
     let first = &runs[0];
     let out = arguments.out.clone().unwrap_or_else(|| first.join("compare.html"));
     let request = CompareRequest { runs: reports, names: names(runs), out };
-    let runner = Runner {
-        worker,
-        device: common.device.clone(),
-        run: first.clone(),
-        events: common.events(),
-        resume: "the same command".into(),
-    };
+    let runner = common.runner(worker, first);
     let step = RunStep { name: "compare".into(), request: Request::Compare(request) };
     let Outcome::Table(table) = runner.run(&step)? else { bail!("the worker made no table") };
     crate::out::say!("{table}");

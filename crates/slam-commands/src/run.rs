@@ -15,7 +15,6 @@ use slam_recipe::{Event, Receipt, publish};
 
 use crate::door::hint;
 use crate::exit::Failure;
-use crate::interrupt;
 use crate::programs::Programs;
 use crate::progress::{Events, Progress};
 
@@ -163,7 +162,7 @@ fn execute(
     let mut stopped = false;
     // Audio-hours of the shards that are being made.
     let (mut making, started) = (BTreeMap::new(), Instant::now());
-    let report = executor.run(&list, pending, interrupt::flag(), &mut |event| {
+    let report = executor.run(&list, pending, slam_interrupt::flag(), &mut |event| {
         if settings.events == Events::JsonLines {
             progress.event(&event);
         }
@@ -207,7 +206,7 @@ fn execute(
         crate::out::note!("{name}: stopped after {done} of {} shards", pending.len());
         check_quarantine(name, plan, settings, &so_far)?;
     }
-    if report.interrupted || interrupt::flag().load(Ordering::Relaxed) {
+    if report.interrupted || slam_interrupt::flag().load(Ordering::Relaxed) {
         return Err(Failure::Interrupted(format!(
             "interrupted during {name}; finished shards are kept, run the same command again to go on"
         ))

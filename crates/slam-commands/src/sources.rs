@@ -14,7 +14,6 @@ use crate::exit::Failure;
 use crate::options::Common;
 use crate::programs::Programs;
 use crate::shipped;
-use crate::steps::Runner;
 
 /// Options that say where data comes from.
 #[derive(clap::Args)]
@@ -193,13 +192,7 @@ fn fetch(
         manifest.licence,
         manifest.homepage
     );
-    let runner = Runner {
-        worker: Programs::worker_alone(&common.device)?.slam,
-        device: common.device.clone(),
-        run: data.join(".plans"),
-        events: common.events(),
-        resume: "the same command".into(),
-    };
+    let runner = common.runner(Programs::worker_alone(&common.device)?.slam, &data.join(".plans"));
     let name = format!("fetch {}", manifest.name);
     let request = Request::Fetch(manifest.fetch_request(folder));
     runner.run(&RunStep { name, request }).map(drop)

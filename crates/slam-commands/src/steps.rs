@@ -7,33 +7,57 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, bail};
 use slam_executor::process;
 use slam_pipeline::RunStep;
+use slam_recipe::device::Devices;
 use slam_recipe::event::Outcome;
 use slam_recipe::request::CheckRequest;
 use slam_recipe::{Event, Request};
 
 use crate::build::ALLOCATOR;
 use crate::exit::Failure;
-use crate::interrupt;
 use crate::progress::{Events, Progress};
 
 /// Where steps run.
 pub(crate) struct Runner {
     /// The worker program.
-    pub(crate) worker: PathBuf,
+    worker: PathBuf,
     /// The device as the user named it, or several; steps that don't train use the first.
-    pub(crate) device: String,
-    /// The run's folder.
-    pub(crate) run: PathBuf,
+    device: Devices,
+    /// The run's folder, or another that keeps the requests.
+    folder: PathBuf,
     /// How the workers' events are shown.
-    pub(crate) events: Events,
+    events: Events,
     /// The command that goes on with the run.
-    pub(crate) resume: String,
+    resume: String,
+}
+
+/// Carries out one step in a folder of its own, which is removed afterwards.
+pub(crate) fn once(
+    worker: PathBuf,
+    device: &Devices,
+    events: Events,
+    name: &str,
+    request: Request,
+) -> anyhow::Result<Outcome> {
+    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
+    let runner = Runner::new(worker, device, folder.path(), events);
+    runner.run(&RunStep { name: name.to_owned(), request })
 }
 
 impl Runner {
-    /// Where a step's request lies in a run's folder.
-    fn request_path(run: &Path, step: &str) -> PathBuf {
-        run.join("requests").join(format!("{}.json", step.replace(' ', "-")))
+    /// A runner of steps that the same command goes on with.
+    pub(crate) fn new(worker: PathBuf, device: &Devices, folder: &Path, events: Events) -> Self {
+        let (device, folder) = (device.clone(), folder.to_owned());
+        Self { worker, device, folder, events, resume: "the same command".into() }
+    }
+
+    /// The same for steps that another command goes on with.
+    pub(crate) fn resumed_by(self, resume: String) -> Self {
+        Self { resume, ..self }
+    }
+
+    /// Where a step's request lies in a folder.
+    fn request_path(folder: &Path, step: &str) -> PathBuf {
+        folder.join("requests").join(format!("{}.json", step.replace(' ', "-")))
     }
 
     /// Has the worker read the requests of all steps, so that a misspelt field of the last one shows before the
@@ -41,7 +65,7 @@ impl Runner {
     pub(crate) fn check(&self, steps: &[RunStep]) -> anyhow::Result<()> {
         let requests = steps.iter().map(|s| s.request.clone()).collect();
         let check = Request::Check(CheckRequest { requests });
-        let checked = ask(&self.worker, &check, &self.run.join("requests"));
+        let checked = ask(&self.worker, &check, &self.folder.join("requests"));
         checked.map(drop).map_err(|e| match e.downcast::<Failure>() {
             Ok(failure) => failure.into(),
             Err(e) => Failure::Usage(e.to_string()).into(),
@@ -51,12 +75,12 @@ impl Runner {
     /// Writes a step's request and carries it out.
     pub(crate) fn run(&self, step: &RunStep) -> anyhow::Result<Outcome> {
         let RunStep { name, request } = step;
-        let path = Self::request_path(&self.run, name);
+        let path = Self::request_path(&self.folder, name);
         request.write(&path)?;
-        let first = self.device.split(',').next().unwrap_or("auto");
-        let device = if request.trains() { &self.device } else { first };
+        let first = self.device.first();
+        let device = if request.trains() { self.device.to_string() } else { first.to_string() };
         let mut worker = command(&self.worker, &path);
-        worker.args(["--device", device]);
+        worker.args(["--device", &device]);
         for (name, value) in ALLOCATOR {
             if std::env::var_os(name).is_none() {
                 worker.env(name, value);
@@ -64,7 +88,7 @@ impl Runner {
         }
         let mut progress = Progress::new(name, 100, self.events);
         let mut outcome = None;
-        let status = process::run(&mut worker, interrupt::flag(), &mut |event| {
+        let status = process::run(&mut worker, slam_interrupt::flag(), &mut |event| {
             progress.event(&event);
             match event {
                 Event::Finished(what) => outcome = Some(what),
@@ -74,7 +98,9 @@ impl Runner {
                 _ => {}
             }
         })?;
-        if status.code() == Some(INTERRUPTED) || interrupt::flag().load(Ordering::Relaxed) {
+        if status.code() == Some(slam_interrupt::EXIT_CODE.into())
+            || slam_interrupt::flag().load(Ordering::Relaxed)
+        {
             return Err(Failure::Interrupted(format!(
                 "interrupted during {name}; what was finished is kept, go on with: {}",
                 self.resume
@@ -101,9 +127,6 @@ impl Runner {
     }
 }
 
-/// The exit code of a worker that ended cleanly before its end.
-const INTERRUPTED: i32 = 130;
-
 fn command(worker: &Path, request: &Path) -> Command {
     let mut command = Command::new(worker);
     command.args(["worker", "--request"]).arg(request);
@@ -119,7 +142,7 @@ pub(crate) fn ask(worker: &Path, request: &Request, folder: &Path) -> anyhow::Re
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("failed to start {}", worker.display()))?;
-    if output.status.code() == Some(INTERRUPTED) {
+    if output.status.code() == Some(slam_interrupt::EXIT_CODE.into()) {
         return Err(Failure::Interrupted("interrupted; the same command goes on".into()).into());
     }
     if !output.status.success() {

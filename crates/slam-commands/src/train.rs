@@ -20,7 +20,6 @@ use crate::prepared::{self, PrepareCommand, quoted};
 use crate::programs::Programs;
 use crate::recipe::Recipe;
 use crate::root::{Root, RunData};
-use crate::steps::Runner;
 
 /// What `--init` calls a model without a checkpoint.
 const RANDOM: &str = "random";
@@ -113,7 +112,7 @@ fn prepared_for(file: &RunFile, worker: &Path) -> anyhow::Result<Prepared> {
         has(evaluation.map(|e| &e.datasets), d) || has(evaluation.map(|e| &e.during_training), d)
     };
     let needed = |d: &Dataset| trains(d) || prefers(d) || scores(d);
-    let prepared = prepared::read(&command, worker, pipeline, needed)?;
+    let prepared = prepared::read(&command, worker, pipeline, |_, d| needed(d))?;
     let reads = |locked: &LockedDataset, stage: Stage| {
         let d = &locked.dataset;
         match stage {
@@ -146,16 +145,7 @@ fn measure(file: &RunFile, steps: &[RunStep], common: &Common) -> anyhow::Result
         _ => None,
     };
     let request = steps.iter().find_map(pretrain).context("there is no pre-training")?;
-    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
-    let runner = Runner {
-        worker: Programs::worker_alone(&common.device)?.slam,
-        device: common.device.clone(),
-        run: folder.path().to_owned(),
-        events: common.events(),
-        resume: "the same command".into(),
-    };
-    let step = RunStep { name: "plan".into(), request: Request::PlanPretrain(request) };
-    let Outcome::Table(plan) = runner.run(&step)? else {
+    let Outcome::Table(plan) = common.once("plan", Request::PlanPretrain(request))? else {
         bail!("the worker measured no plan");
     };
     let mut text = format!("pre-training: {plan}");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use slam_pipeline::Plan;
 use slam_recipe::pipeline::{Role, Variant};
+use slam_recipe::tokeniser::KMeansConfig;
 use slam_recipe::{Pipeline, Receipt, Stage, publish};
 
 use crate::exit::Failure;
@@ -43,7 +44,7 @@ struct FitArguments {
     #[arg(long)]
     fit_shards: Option<u32>,
     /// How many centroids [default: tokeniser.kmeans.k, else 500]
-    #[arg(long)]
+    #[arg(long, value_parser = centroids)]
     k: Option<usize>,
     /// The seed of the start and the order
     #[arg(long)]
@@ -55,6 +56,14 @@ struct FitArguments {
     data: Data,
     #[command(flatten)]
     common: Common,
+}
+
+/// A number of centroids.
+fn centroids(text: &str) -> Result<usize, Failure> {
+    match text.parse() {
+        Ok(k) if KMeansConfig::CENTROIDS.contains(&k) => Ok(k),
+        _ => Err(Failure::Usage("there can be 1 to 65,535 centroids".into())),
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {

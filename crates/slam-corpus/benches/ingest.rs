@@ -87,7 +87,7 @@ fn run(folder: &Path, paths: &[PathBuf]) -> (f64, f64) {
         root: folder,
         cancel: &cancel,
         progress: &|_| (),
-        device: "cpu".into(),
+        device: slam_recipe::device::DeviceSpec::Cpu,
         tools: BTreeMap::new(),
     };
     let started = Instant::now();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use slam_recipe::device::DeviceSpec;
 use slam_recipe::publish::{self, PublishError, Staged};
 use slam_recipe::work::{Input, Quarantined};
 use slam_recipe::{Key, Receipt, Stage, WorkUnit, with_causes};
@@ -30,8 +31,8 @@ pub struct Context<'a> {
     pub cancel: &'a AtomicBool,
     /// Where progress goes.
     pub progress: &'a (dyn Fn(Progress) + Sync),
-    /// The device, for the receipt.
-    pub device: String,
+    /// The device that stages with tensors use.
+    pub device: DeviceSpec,
     /// Programs and versions, for the receipt.
     pub tools: BTreeMap<String, String>,
 }
@@ -96,7 +97,8 @@ pub enum WorkError {
 /// Inputs that a receipt names of those that were left out.
 const NAMED: usize = 3;
 
-/// Fails where a shard that a unit reads is not there as the unit's key has it.
+/// Fails where a shard that a unit reads is not there as the unit's key has it. The caller holds the [`guard`]:
+/// while another process publishes a shard again, the shard has no receipt for a moment.
 fn check_inputs(unit: &WorkUnit, root: &Path) -> Result<(), WorkError> {
     let replaced = |input: &&Input| {
         // Sources are absolute, and have no receipts.
@@ -135,7 +137,10 @@ pub fn execute<E: std::error::Error>(
 ) -> Result<Receipt, WorkError> {
     let started = Instant::now();
     let target = context.root.join(&unit.output);
-    check_inputs(unit, context.root)?;
+    {
+        let _guard = guard(context.root);
+        check_inputs(unit, context.root)?;
+    }
     let staged = Staged::new(&target)?;
     let outcome = stage(staged.path()).map_err(|e| {
         if context.cancelled() {
@@ -187,7 +192,7 @@ pub fn execute<E: std::error::Error>(
         params: Some(unit.params_digest()),
         inputs: Some(unit.inputs_digest()),
         totals: outcome.totals,
-        device: context.device.clone(),
+        device: context.device.to_string(),
         tools: context.tools.clone(),
         seconds: started.elapsed().as_secs_f64(),
         host: publish::host().to_owned(),

@@ -16,7 +16,7 @@ use slam_dataset::schema::{
 use slam_dataset::shard::{self, Row, ShardReader};
 use slam_dataset::work::{self, WorkError};
 use slam_dataset::{Context, Outcome};
-use slam_recipe::item::{BenchmarkItem, Item, PairSegment, Segment, Side};
+use slam_recipe::item::{BenchmarkItem, Item, PairItem, PairSegment, Segment, Side};
 use slam_recipe::params::{ImportParams, Work};
 use slam_recipe::receipt::Planned;
 use slam_recipe::receipt::ShardState;
@@ -95,7 +95,14 @@ fn every_dataset_comes_back() {
         },
         PreferencePair::default(),
     ]);
-    comes_back(&[BenchmarkPair { frequency: Some(2), positive: vec![9], ..Default::default() }]);
+    let item = PairItem {
+        pair: "1".into(),
+        frequency: Some(2),
+        negative_file: Some("b".into()),
+        ..Default::default()
+    };
+    let pair = BenchmarkPair { item, positive: vec![9], ..Default::default() };
+    comes_back(&[pair, BenchmarkPair::default()]);
     comes_back(&[Score { positive_nll: 1.0 / 3.0, negative_tokens: 4, ..Default::default() }]);
     comes_back(&[Quarantined {
         id: "x".into(),
@@ -199,6 +206,16 @@ fn a_shard_of_the_old_layout_says_so_and_what_to_do() {
     assert!(error.contains("old layout of corpus shards"), "{error}");
     let error = shard::read::<UnitSequence>(&path).unwrap_err().to_string();
     assert!(error.contains("not a units shard"), "{error}");
+    write_old(&path, &[BenchmarkPair::default()]);
+    let error = shard::read::<BenchmarkPair>(&path).unwrap_err().to_string();
+    for part in ["old layout of benchmark shards", "'item'", "prepare the data again"] {
+        assert!(error.contains(part), "{error}");
+    }
+    write_old(&path, &[Score::default()]);
+    let error = shard::read::<Score>(&path).unwrap_err().to_string();
+    for part in ["old layout of scores shards", "'item'", "evaluate the checkpoint again"] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 /// 400 rows of a benchmark, with another value of one field of row 300's item.
@@ -246,7 +263,7 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
         root: dir.path(),
         cancel: &cancel,
         progress: &|_| (),
-        device: "cpu".into(),
+        device: slam_recipe::device::DeviceSpec::Cpu,
         tools: BTreeMap::new(),
     };
     let work = |k| {
@@ -295,7 +312,13 @@ fn a_unit_whose_input_other_work_replaces_meanwhile_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let cancel = AtomicBool::new(false);
     let (root, tools) = (dir.path(), BTreeMap::new());
-    let context = Context { root, cancel: &cancel, progress: &|_| (), device: "cpu".into(), tools };
+    let context = Context {
+        root,
+        cancel: &cancel,
+        progress: &|_| (),
+        device: slam_recipe::device::DeviceSpec::Cpu,
+        tools,
+    };
     let unit = |k, output: &str, inputs| {
         let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
         let params = ImportParams { tokeniser, k, units_per_second: 25.0, split };
@@ -323,6 +346,43 @@ fn a_unit_whose_input_other_work_replaces_meanwhile_is_refused() {
     }));
     work::execute(&mine, &context, write).unwrap();
     work::execute(&reads, &context, write).unwrap();
+}
+
+#[test]
+fn a_unit_waits_for_an_input_that_is_being_published_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let cancel = AtomicBool::new(false);
+    let (root, tools) = (dir.path(), BTreeMap::new());
+    let context = Context {
+        root,
+        cancel: &cancel,
+        progress: &|_| (),
+        device: slam_recipe::device::DeviceSpec::Cpu,
+        tools,
+    };
+    let unit = |output: &str, inputs| {
+        let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
+        let params = ImportParams { tokeniser, k: 1, units_per_second: 25.0, split };
+        WorkUnit::new(Work::ImportUnits(params), ShardName::new(0, 1), inputs, output.into())
+    };
+    let write = |out: &std::path::Path| {
+        let rows = shard::write(out, &[UnitSequence::default()], &BTreeMap::new())?;
+        Ok::<_, shard::ShardError>(Outcome { rows, ..Default::default() })
+    };
+    let input = unit("d/a.parquet", vec![]);
+    let reads = unit("d/b.parquet", vec![input.as_input()]);
+    let receipt = work::execute(&input, &context, write).unwrap();
+    // Another process is between the old receipt and the new one.
+    let publishing = fs::File::open(root.join(".plans/publish.guard")).unwrap();
+    publishing.lock().unwrap();
+    fs::remove_file(Receipt::path_of(&root.join(&input.output))).unwrap();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| work::execute(&reads, &context, write));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        receipt.write(&root.join(&input.output)).unwrap();
+        publishing.unlock().unwrap();
+        reading.join().unwrap().unwrap();
+    });
 }
 
 #[test]

@@ -19,6 +19,7 @@ use slam_eval::{Evaluation, aggregate::Convention};
 use slam_lm::checkpoint::Format;
 use slam_lm::{Decoder, DecoderConfig};
 use slam_recipe::Key;
+use slam_recipe::item::PairItem;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -78,13 +79,15 @@ fn words(path: &Path, pairs: usize) {
                 negative[at] = rng.below(K as usize) as u16;
             }
             BenchmarkPair {
-                suite: "swuggy-test".into(),
-                id: (i / 4).to_string(),
-                voice: (i % 4).to_string(),
-                frequency: Some(rng.below(300) as u32),
+                item: PairItem {
+                    suite: "swuggy-test".into(),
+                    pair: (i / 4).to_string(),
+                    voice: (i % 4).to_string(),
+                    frequency: Some(rng.below(300) as u32),
+                    ..Default::default()
+                },
                 positive,
                 negative,
-                ..Default::default()
             }
         })
         .collect();

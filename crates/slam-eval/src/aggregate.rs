@@ -72,7 +72,7 @@ pub struct SuiteScore {
 pub fn summarise(scores: &[Score], convention: Option<Convention>) -> Vec<SuiteScore> {
     let mut suites: BTreeMap<&str, Vec<&Score>> = BTreeMap::new();
     for score in scores {
-        suites.entry(&score.suite).or_default().push(score);
+        suites.entry(&score.item.suite).or_default().push(score);
     }
     suites
         .into_iter()
@@ -90,8 +90,8 @@ fn summarise_suite(suite: &str, scores: &[&Score], convention: Convention) -> Su
     let part = |scores: &[&Score]| accuracy(scores, convention, within);
     let mut kinds: BTreeMap<&str, BTreeMap<&str, Vec<&Score>>> = BTreeMap::new();
     for score in scores {
-        let kind = kinds.entry(&score.kind).or_default();
-        kind.entry(&score.subkind).or_default().push(score);
+        let kind = kinds.entry(&score.item.kind).or_default();
+        kind.entry(&score.item.subkind).or_default().push(score);
     }
     let all_of = |parts: &BTreeMap<&str, Vec<&Score>>| {
         part(&parts.values().flatten().copied().collect::<Vec<_>>())
@@ -105,7 +105,7 @@ fn summarise_suite(suite: &str, scores: &[&Score], convention: Convention) -> Su
         vec![]
     };
     let bands = BANDS.iter().map(|(name, from, to)| {
-        let inside = |s: &&&Score| s.frequency.is_some_and(|f| (*from..*to).contains(&f));
+        let inside = |s: &&&Score| s.item.frequency.is_some_and(|f| (*from..*to).contains(&f));
         (name, scores.iter().filter(inside).copied().collect::<Vec<_>>())
     });
     let bands = bands
@@ -140,18 +140,27 @@ fn accuracy(scores: &[&Score], convention: Convention, weighting: Weighting) -> 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use slam_recipe::item::PairItem;
 
     fn score(id: usize, positive: f64, negative: f64) -> Score {
         Score {
-            suite: "s".into(),
-            id: id.to_string(),
-            kind: if id.is_multiple_of(2) { "even" } else { "odd" }.into(),
+            item: PairItem {
+                suite: "s".into(),
+                pair: id.to_string(),
+                kind: if id.is_multiple_of(2) { "even" } else { "odd" }.into(),
+                ..Default::default()
+            },
             positive_nll: positive,
             negative_nll: negative,
             positive_tokens: 4,
             negative_tokens: 4,
             ..Default::default()
         }
+    }
+
+    fn spoken_by(voice: &str, mut score: Score) -> Score {
+        score.item.voice = voice.to_owned();
+        score
     }
 
     fn all(scores: &[Score], convention: Convention) -> Accuracy {
@@ -176,7 +185,7 @@ mod tests {
         // Item 0 has three voices, all won. Item 2 has one, lost.
         let mut scores = vec![score(2, 3.0, 2.0)];
         for voice in ["a", "b", "c"] {
-            scores.push(Score { voice: voice.into(), ..score(0, 1.0, 2.0) });
+            scores.push(spoken_by(voice, score(0, 1.0, 2.0)));
         }
         assert_eq!(all(&scores, Convention::Slamkit).share, 0.75);
         let a = all(&scores, Convention::Zerospeech);
@@ -190,7 +199,7 @@ mod tests {
         scores.extend([1, 3, 5].map(|id| score(id, 3.0, 2.0)));
         assert_eq!(all(&scores, Convention::SlmScaling).share, 0.25);
         for s in &mut scores {
-            s.suite = "sblimp-dev".into();
+            s.item.suite = "sblimp-dev".into();
         }
         assert_eq!(all(&scores, Convention::SlmScaling).share, 0.5);
     }
@@ -200,7 +209,11 @@ mod tests {
         let scores: Vec<_> = [0, 1, 4, 5, 19, 20, 99, 100, 7000]
             .into_iter()
             .enumerate()
-            .map(|(i, f)| Score { frequency: Some(f), ..score(i, 1.0, 2.0) })
+            .map(|(i, f)| {
+                let mut score = score(i, 1.0, 2.0);
+                score.item.frequency = Some(f);
+                score
+            })
             .collect();
         let bands = summarise(&scores, None).remove(0).bands;
         let counts: Vec<_> = bands.iter().map(|b| b.accuracy.pairs).collect();
@@ -223,7 +236,7 @@ mod tests {
             (0..100).map(|i| score(i, if i % 4 == 0 { 3.0 } else { 1.0 }, 2.0)).collect();
         let four: Vec<_> = ["a", "b", "c", "d"]
             .into_iter()
-            .flat_map(|v| one.iter().map(move |s| Score { voice: v.into(), ..s.clone() }))
+            .flat_map(|v| one.iter().map(move |s| spoken_by(v, s.clone())))
             .collect();
         let (one, four) = (all(&one, Convention::Slamkit), all(&four, Convention::Slamkit));
         assert_eq!((one.low, one.high), (four.low, four.high));

@@ -115,16 +115,8 @@ pub fn benchmark(
                 refused.add("identical", item.pair_name(), &positive.source, error);
             }
             [Some(positive), Some(negative)] => {
-                let BenchmarkItem { suite, pair, voice, kind, subkind, frequency, .. } = item;
                 writer.push(BenchmarkPair {
-                    suite,
-                    id: pair,
-                    voice,
-                    kind,
-                    subkind,
-                    frequency,
-                    positive_file: positive.file,
-                    negative_file: negative.file,
+                    item: item.into_pair(positive.file, negative.file),
                     positive: positive.units,
                     negative: negative.units,
                 })?;
@@ -237,7 +229,7 @@ mod tests {
             root: folder,
             cancel: &cancel,
             progress: &|_| {},
-            device: "cpu".into(),
+            device: slam_recipe::device::DeviceSpec::Cpu,
             tools: BTreeMap::new(),
         };
         benchmark(&params, &unit, &context, &folder.join("out.parquet"))
@@ -268,8 +260,11 @@ mod tests {
             ShardReader::<BenchmarkPair>::open(&folder.path().join("out.parquet")).unwrap();
         assert_eq!(reader.metadata()[BenchmarkPair::SPLITS], "dev");
         let pair = reader.last().unwrap().unwrap();
-        assert_eq!(pair.negative_file.as_deref(), Some("1-negative"));
-        assert_eq!((pair.id.as_str(), pair.positive, pair.negative), ("1", vec![1, 2], vec![2, 1]));
+        assert_eq!(pair.item.negative_file.as_deref(), Some("1-negative"));
+        assert_eq!(
+            (pair.item.pair.as_str(), pair.positive, pair.negative),
+            ("1", vec![1, 2], vec![2, 1])
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use slam_dataset::schema::Score;
+use slam_recipe::item::PairItem;
 
 use crate::convention::{self, Compare, Convention};
 use crate::interval::Clusters;
@@ -82,9 +83,12 @@ fn pairs<'a>(
     suite: &str,
     convention: Convention,
 ) -> BTreeMap<PairKey<'a>, (usize, f64)> {
-    let rows = scores.iter().enumerate().filter(|(_, s)| s.suite == suite);
-    rows.map(|(i, s)| ([&*s.kind, &*s.subkind, &*s.id, &*s.voice], (i, convention.pair(s))))
-        .collect()
+    let rows = scores.iter().enumerate().filter(|(_, s)| s.item.suite == suite);
+    rows.map(|(i, s)| {
+        let PairItem { kind, subkind, pair, voice, .. } = &s.item;
+        ([&**kind, &**subkind, &**pair, &**voice], (i, convention.pair(s)))
+    })
+    .collect()
 }
 
 /// How a figure varies over runs that differ only in their seed.
@@ -127,8 +131,7 @@ mod tests {
     fn scores(count: usize, won: usize) -> Vec<Score> {
         (0..count)
             .map(|i| Score {
-                suite: "s".into(),
-                id: i.to_string(),
+                item: PairItem { suite: "s".into(), pair: i.to_string(), ..Default::default() },
                 positive_nll: if i < won { 1.0 } else { 3.0 },
                 negative_nll: 2.0,
                 ..Default::default()

@@ -103,8 +103,8 @@ pub fn evaluate(
             if let Some(score) = batch.iter().find(|s| !is_finite(s)) {
                 return Err(EvaluateError::NotFinite {
                     model: checkpoint.to_owned(),
-                    suite: score.suite.clone(),
-                    id: score.id.clone(),
+                    suite: score.item.suite.clone(),
+                    id: score.item.pair.clone(),
                 });
             }
             scores.extend(batch);
@@ -139,17 +139,8 @@ pub(crate) fn score(model: &Decoder, pairs: Vec<BenchmarkPair>) -> Result<Vec<Sc
         .zip(nlls.chunks_exact(2))
         .map(|(pair, nll)| {
             let (positive, negative) = (without_end(&nll[0]), without_end(&nll[1]));
-            let BenchmarkPair { suite, id, voice, kind, subkind, frequency, .. } = pair;
-            let BenchmarkPair { positive_file, negative_file, .. } = pair;
             Score {
-                positive_file,
-                negative_file,
-                suite,
-                id,
-                voice,
-                kind,
-                subkind,
-                frequency,
+                item: pair.item,
                 positive_nll: positive.sum,
                 negative_nll: negative.sum,
                 positive_eos_nll: nll[0].last,

@@ -44,10 +44,10 @@ impl Clusters {
     ) -> Self {
         let mut strata: BTreeMap<&str, BTreeMap<[&str; 3], (f64, f64)>> = BTreeMap::new();
         for (s, value) in values {
-            let stratum = if weighting == Weighting::Kinds { s.kind.as_str() } else { "" };
+            let stratum = if weighting == Weighting::Kinds { s.item.kind.as_str() } else { "" };
             // Ids are unique only within a phenomenon: slamkit's folders start numbering again in each.
             let item = strata.entry(stratum).or_default();
-            let item = item.entry([&s.kind, &s.subkind, &s.id]).or_default();
+            let item = item.entry([&s.item.kind, &s.item.subkind, &s.item.pair]).or_default();
             item.0 += value;
             item.1 += 1.0;
         }

@@ -102,6 +102,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use slam_dataset::shard;
+    use slam_recipe::item::PairItem;
 
     fn shard_of(folder: &std::path::Path, name: &str, identity: &str, rows: usize) -> PathBuf {
         let info = TokeniserInfo {
@@ -113,11 +114,9 @@ mod tests {
         };
         let pairs: Vec<_> = (0..rows)
             .map(|i| BenchmarkPair {
-                suite: "s".into(),
-                id: i.to_string(),
+                item: PairItem { suite: "s".into(), pair: i.to_string(), ..Default::default() },
                 positive: vec![1, 2],
                 negative: vec![2, 1],
-                ..Default::default()
             })
             .collect();
         let path = folder.join(format!("{name}.parquet"));
@@ -131,7 +130,12 @@ mod tests {
         let a = shard_of(folder.path(), "a", "x", 10);
         let request = |pairs| ProbeRequest { shards: vec![a.clone()], pairs, convention: None };
         let ids = |n| -> Vec<String> {
-            Probe::open(&request(n), Some(&a)).unwrap().pairs.into_iter().map(|p| p.id).collect()
+            Probe::open(&request(n), Some(&a))
+                .unwrap()
+                .pairs
+                .into_iter()
+                .map(|p| p.item.pair)
+                .collect()
         };
         assert_eq!(ids(5), ["1", "3", "5", "7", "9"]);
         assert_eq!((ids(0).len(), ids(99).len(), ids(3).len()), (10, 10, 3));

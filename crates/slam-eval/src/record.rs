@@ -19,7 +19,7 @@ use crate::convention;
 use crate::evaluate::{EvaluateError, evaluate};
 
 /// The version of the computation. A new version makes recorded scores stale.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The files of a checkpoint that its scores depend on.
 const CHECKPOINT_FILES: [&str; 3] = ["config.json", "model.safetensors", "tokeniser.json"];

@@ -17,7 +17,7 @@ use slam_dataset::schema::Score;
 use slam_recipe::BenchmarkItem;
 use slam_recipe::evaluation::SubmissionMeta;
 use slam_recipe::gold::{self, GoldError};
-use slam_recipe::item::Side;
+use slam_recipe::item::{PairItem, Side};
 use slam_recipe::publish::{self, PublishError};
 use slam_recipe::source::Task;
 
@@ -143,9 +143,10 @@ pub fn write(
     let mut written = BTreeMap::new();
     for ((suite, task, split), name) in SETS.into_iter().zip(files()) {
         let mut lines: BTreeMap<&str, f64> = BTreeMap::new();
-        for score in scores.iter().filter(|s| s.suite == suite) {
+        for score in scores.iter().filter(|s| s.item.suite == suite) {
             let (positive, negative) = Convention::Zerospeech.values(score);
-            let sides = [(&score.positive_file, positive), (&score.negative_file, negative)];
+            let PairItem { positive_file, negative_file, .. } = &score.item;
+            let sides = [(positive_file, positive), (negative_file, negative)];
             for (file, nll) in sides {
                 let Some(file) = file else { continue };
                 match lines.entry(file) {
@@ -280,14 +281,10 @@ pub fn score(submission: &Path, gold: &Path, suite: &str) -> Result<Scored, Subm
             continue;
         };
         scored.scores.push(Score {
-            suite: suite.to_owned(),
-            id: item.pair,
-            voice: item.voice,
-            kind: item.kind,
-            subkind: item.subkind,
-            frequency: item.frequency,
-            positive_file: Some(positive.0),
-            negative_file: Some(negative.0),
+            item: PairItem {
+                suite: suite.to_owned(),
+                ..item.into_pair(Some(positive.0), Some(negative.0))
+            },
             positive_nll: -positive.1,
             negative_nll: -negative.1,
             ..Default::default()
@@ -403,11 +400,14 @@ g,3,A,4,cat,K AE1 T,3,1
                 .enumerate()
         {
             scores.push(Score {
-                suite: "swuggy-dev".into(),
-                id: id.into(),
-                voice: voice.into(),
-                positive_file: Some(positive.into()),
-                negative_file: Some(negative.into()),
+                item: PairItem {
+                    suite: "swuggy-dev".into(),
+                    pair: id.into(),
+                    voice: voice.into(),
+                    positive_file: Some(positive.into()),
+                    negative_file: Some(negative.into()),
+                    ..Default::default()
+                },
                 positive_nll: 10.0 / 3.0 + i as f64,
                 negative_nll: 4.0,
                 positive_eos_nll: 0.1,
@@ -444,13 +444,14 @@ g,3,A,4,cat,K AE1 T,3,1
     #[test]
     fn scores_of_no_set_and_files_of_two_scores_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let s =
-            Score { suite: "swuggy".into(), positive_file: Some("a".into()), ..Default::default() };
+        let mut s = Score::default();
+        s.item.suite = "swuggy".into();
+        s.item.positive_file = Some("a".into());
         assert!(matches!(
             write(folder.path(), std::slice::from_ref(&s), &SubmissionMeta::default()),
             Err(SubmissionError::NoSet)
         ));
-        let s = Score { suite: "swuggy-dev".into(), ..s };
+        s.item.suite = "swuggy-dev".into();
         let other = Score { positive_nll: 1.0, ..s.clone() };
         assert!(matches!(
             write(folder.path(), &[s, other], &SubmissionMeta::default()),

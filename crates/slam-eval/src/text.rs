@@ -137,13 +137,17 @@ mod tests {
     use super::*;
     use crate::aggregate::{Convention, compare, spread, summarise};
     use slam_dataset::schema::Score;
+    use slam_recipe::item::PairItem;
 
     fn some(won: usize) -> Vec<Score> {
         (0..100)
             .map(|i| Score {
-                suite: "swuggy-dev".into(),
-                id: i.to_string(),
-                frequency: Some(i as u32),
+                item: PairItem {
+                    suite: "swuggy-dev".into(),
+                    pair: i.to_string(),
+                    frequency: Some(i as u32),
+                    ..Default::default()
+                },
                 positive_nll: if i < won { 1.0 } else { 3.0 },
                 negative_nll: 2.0,
                 ..Default::default()

@@ -114,6 +114,8 @@ def with_toolkit(frame):
 
 def main():
     frame = pd.read_parquet(sys.argv[1])
+    item = pd.json_normalize(frame.pop("item").tolist()).rename(columns={"pair": "id"})
+    frame = frame.join(item)
     out = {}
     for convention in ("slamkit", "zerospeech", "slm-scaling"):
         out[convention] = {suite: score(part, convention, suite) for suite, part in frame.groupby("suite")}

@@ -10,6 +10,7 @@ use slam_dataset::rng::Rng;
 use slam_dataset::schema::Score;
 use slam_dataset::shard;
 use slam_eval::aggregate::{Convention, SuiteScore, summarise};
+use slam_recipe::item::PairItem;
 
 type Groups = BTreeMap<String, f64>;
 
@@ -35,19 +36,21 @@ fn random_scores() -> Vec<Score> {
                 let mut half = |n: usize| rng.below(n) as f64 / 2.0;
                 let nll = [half(12), half(12), half(4), half(4)];
                 scores.push(Score {
-                    suite: suite.into(),
-                    id: id.to_string(),
-                    voice: voice.into(),
-                    kind: kind.clone(),
-                    subkind: subkind.clone(),
-                    frequency,
+                    item: PairItem {
+                        suite: suite.into(),
+                        pair: id.to_string(),
+                        voice: voice.into(),
+                        kind: kind.clone(),
+                        subkind: subkind.clone(),
+                        frequency,
+                        ..Default::default()
+                    },
                     positive_nll: nll[0],
                     negative_nll: nll[1],
                     positive_eos_nll: nll[2],
                     negative_eos_nll: nll[3],
                     positive_tokens: 1 + rng.below(4) as u32,
                     negative_tokens: 1 + rng.below(4) as u32,
-                    ..Default::default()
                 });
             }
         }

@@ -1,31 +1,12 @@
-//! Devices by name: what `--device` takes, and how it is opened without a crash.
+//! Devices, opened without a crash.
 
 pub use burn::tensor::Device;
-use std::fmt;
+pub use slam_recipe::device::DeviceSpec;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-/// A device as a user names it: `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu`, `wgpu:1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum DeviceSpec {
-    /// CUDA where this build has it and a driver answers, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU, all cores of the rayon pool.
-    Cpu,
-    /// An NVIDIA GPU by its index.
-    Cuda(usize),
-    /// An adapter through wgpu (Vulkan, Metal, DX12): 0 is the one that the system prefers, others are
-    /// counted in the order in which the system lists them.
-    Wgpu(usize),
-}
-
-/// Why a device could not be named or opened.
+/// Why a device could not be opened.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DeviceError {
-    /// The name is none of those that [`DeviceSpec`] knows.
-    #[error("unknown device `{0}`: use auto, cpu, cuda, cuda:N, wgpu or wgpu:N")]
-    Unknown(String),
     /// The program was built without the device's kernels.
     #[error(
         "this build has no `{device}`: rebuild the worker with \
@@ -121,59 +102,27 @@ fn places(folders: &[PathBuf]) -> String {
     folders.join(", ")
 }
 
-impl FromStr for DeviceSpec {
-    type Err = DeviceError;
-
-    fn from_str(name: &str) -> Result<Self, DeviceError> {
-        let unknown = || DeviceError::Unknown(name.to_owned());
-        let (kind, index) = match name.split_once(':') {
-            Some((kind, index)) => (kind, Some(index.parse::<usize>().map_err(|_| unknown())?)),
-            None => (name, None),
-        };
-        match (kind, index) {
-            ("auto", None) => Ok(Self::Auto),
-            ("cpu", None) => Ok(Self::Cpu),
-            ("cuda", index) => Ok(Self::Cuda(index.unwrap_or(0))),
-            ("wgpu", index) => Ok(Self::Wgpu(index.unwrap_or(0))),
-            _ => Err(unknown()),
-        }
-    }
-}
-
-impl fmt::Display for DeviceSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(index) => write!(f, "cuda:{index}"),
-            Self::Wgpu(index) => write!(f, "wgpu:{index}"),
-        }
-    }
-}
-
-impl DeviceSpec {
-    /// Opens the device, without autodiff.
-    ///
-    /// `auto` takes the CPU where this build has no CUDA or no NVIDIA driver answers. Where one answers
-    /// and CUDA still can't be used, that is an error: a day on the CPU by mistake is no remedy.
-    ///
-    /// # Errors
-    /// When this build lacks the device, the driver doesn't answer, kernels can't be compiled, or the
-    /// index is out of range.
-    pub fn open(self) -> Result<Device, DeviceError> {
-        match self {
-            Self::Auto => match Self::Cuda(0).open() {
-                Err(
-                    DeviceError::NotBuilt { .. }
-                    | DeviceError::Driver(_)
-                    | DeviceError::Index { count: 0, .. },
-                ) => Ok(Device::flex()),
-                opened => opened,
-            },
-            Self::Cpu => Ok(Device::flex()),
-            Self::Cuda(index) => open_cuda(index),
-            Self::Wgpu(index) => open_wgpu(index),
-        }
+/// Opens a device, without autodiff.
+///
+/// `auto` takes the CPU where this build has no CUDA or no NVIDIA driver answers. Where one answers
+/// and CUDA still can't be used, that is an error: a day on the CPU by mistake is no remedy.
+///
+/// # Errors
+/// When this build lacks the device, the driver doesn't answer, kernels can't be compiled, or the
+/// index is out of range.
+pub fn open(device: DeviceSpec) -> Result<Device, DeviceError> {
+    match device {
+        DeviceSpec::Auto => match open_cuda(0) {
+            Err(
+                DeviceError::NotBuilt { .. }
+                | DeviceError::Driver(_)
+                | DeviceError::Index { count: 0, .. },
+            ) => Ok(Device::flex()),
+            opened => opened,
+        },
+        DeviceSpec::Cpu => Ok(Device::flex()),
+        DeviceSpec::Cuda(index) => open_cuda(index),
+        DeviceSpec::Wgpu(index) => open_wgpu(index),
     }
 }
 
@@ -297,26 +246,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip() {
-        for name in ["auto", "cpu", "cuda:0", "cuda:3", "wgpu:0", "wgpu:2"] {
-            assert_eq!(name.parse::<DeviceSpec>().unwrap().to_string(), name);
-        }
-        assert_eq!("cuda".parse(), Ok(DeviceSpec::Cuda(0)));
-        assert_eq!("wgpu".parse(), Ok(DeviceSpec::Wgpu(0)));
-    }
-
-    #[test]
-    fn other_names_are_refused_with_the_list() {
-        for name in ["", "gpu", "cpu:1", "auto:0", "cuda:", "cuda:x", "cuda:-1", "CUDA"] {
-            let error = name.parse::<DeviceSpec>().unwrap_err();
-            assert!(error.to_string().contains("cuda:N"), "{error}");
-        }
-    }
-
-    #[test]
     fn auto_and_cpu_open_everywhere() {
-        DeviceSpec::Auto.open().unwrap();
-        let device = DeviceSpec::Cpu.open().unwrap();
+        open(DeviceSpec::Auto).unwrap();
+        let device = open(DeviceSpec::Cpu).unwrap();
         assert!(is_cpu(&device) && is_cpu(&device.clone().autodiff()));
         assert!(describe(&device).starts_with("cpu ("));
     }
@@ -324,7 +256,7 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn a_build_without_cuda_says_what_to_rebuild() {
-        let error = DeviceSpec::Cuda(0).open().unwrap_err().to_string();
+        let error = open(DeviceSpec::Cuda(0)).unwrap_err().to_string();
         assert!(error.contains("--features cuda"), "{error}");
     }
 }

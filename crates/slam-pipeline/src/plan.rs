@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(plan.units("p", Stage::Pair).len(), 1);
         assert_eq!(
             plan.units("b", Stage::Benchmark)[0].output,
-            PathBuf::from("b/benchmark-v1/m/part-00000-of-00001.parquet")
+            PathBuf::from("b/benchmark-v2/m/part-00000-of-00001.parquet")
         );
     }
 

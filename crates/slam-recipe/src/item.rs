@@ -98,9 +98,54 @@ impl BenchmarkItem {
         fields.into_iter().filter(|field| !field.is_empty()).collect::<Vec<_>>().join("/")
     }
 
+    /// The pair that this is a side of, with the files of both sides.
+    pub fn into_pair(
+        self,
+        positive_file: Option<String>,
+        negative_file: Option<String>,
+    ) -> PairItem {
+        let Self { suite, pair, voice, kind, subkind, frequency, side: _, file: _ } = self;
+        PairItem { suite, pair, voice, kind, subkind, frequency, positive_file, negative_file }
+    }
+
     /// The utterance's id: the pair's name and the side, e.g. `swuggy/12/en-us/positive`.
     pub fn utterance_id(&self) -> String {
         format!("{}/{}", self.pair_name(), self.side.name())
+    }
+}
+
+/// Which pair of a suite two unit sequences, or their scores, are of: what the pair's two utterances share, and
+/// the file of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PairItem {
+    /// The suite, e.g. `swuggy`.
+    pub suite: String,
+    /// The pair within the suite and its kind; several voices may speak the same pair.
+    pub pair: String,
+    /// Who speaks, else empty.
+    pub voice: String,
+    /// The phenomenon (sBLIMP's type), else empty.
+    pub kind: String,
+    /// The phenomenon's part (sBLIMP's subtype), else empty.
+    pub subkind: String,
+    /// How often the word occurs in the reference corpus (sWUGGY), else `None`.
+    pub frequency: Option<u32>,
+    /// The stem of the positive's file in the suite's own layout, where submissions name it (ZeroSpeech).
+    pub positive_file: Option<String>,
+    /// The same of the negative.
+    pub negative_file: Option<String>,
+}
+
+impl PairItem {
+    /// The item of one of the pair's utterances.
+    pub fn side(&self, side: Side) -> BenchmarkItem {
+        let Self { suite, pair, voice, kind, subkind, frequency, positive_file, negative_file } =
+            self.clone();
+        let file = match side {
+            Side::Positive => positive_file,
+            Side::Negative => negative_file,
+        };
+        BenchmarkItem { suite, pair, voice, kind, subkind, frequency, side, file }
     }
 }
 
@@ -193,6 +238,18 @@ mod tests {
         let segment = json!({"pair": {"pair": "p", "segment": "rejected"}});
         let expected = PairSegment { pair: "p".into(), segment: Segment::Rejected };
         assert_eq!(serde_json::from_value::<Item>(segment).unwrap(), Item::Pair(expected));
+    }
+
+    #[test]
+    fn a_pair_has_what_its_sides_share_and_the_file_of_each() {
+        let item = BenchmarkItem { frequency: Some(3), ..benchmark() };
+        let pair = item.clone().into_pair(Some("a".into()), Some("b".into()));
+        assert_eq!(
+            pair.side(Side::Positive),
+            BenchmarkItem { file: Some("a".into()), ..item.clone() }
+        );
+        let negative = BenchmarkItem { file: Some("b".into()), side: Side::Negative, ..item };
+        assert_eq!(pair.side(Side::Negative), negative);
     }
 
     #[test]

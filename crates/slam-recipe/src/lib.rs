@@ -13,6 +13,7 @@
 //! Nothing here knows Arrow, tensors or audio, so that the commands compile in seconds.
 
 mod causes;
+pub mod device;
 pub mod evaluation;
 pub mod event;
 pub mod gold;

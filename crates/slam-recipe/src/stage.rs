@@ -49,16 +49,17 @@ impl Stage {
             Self::Ingest => 6,
             Self::FitKmeans => 2,
             Self::Pair => 1,
-            Self::Unitise | Self::Benchmark => 3,
+            Self::Unitise => 3,
+            Self::Benchmark => 4,
         }
     }
 
     /// The layout of its shards on disk; part of the folder's name.
     pub fn format(self) -> u32 {
         match self {
-            Self::FitKmeans | Self::Pair | Self::Benchmark => 1,
+            Self::FitKmeans | Self::Pair => 1,
             // Rows have the column `item`.
-            Self::Ingest | Self::Unitise => 2,
+            Self::Ingest | Self::Unitise | Self::Benchmark => 2,
         }
     }
 

@@ -88,6 +88,71 @@ impl Default for MfccConfig {
     }
 }
 
+impl MfccConfig {
+    /// Samples between fine frames, several of which are pooled into one unit frame: 10 ms.
+    pub const FINE_HOP: usize = 160;
+
+    /// Checks that each parameter is in its range.
+    ///
+    /// # Errors
+    /// With the first parameter that is not.
+    pub fn check(&self) -> Result<(), MfccError> {
+        let Self { hop, filters, coefficients, deltas, slices } = *self;
+        let fine = hop / Self::FINE_HOP;
+        if hop == 0 || !hop.is_multiple_of(Self::FINE_HOP) || hop > 16_000 {
+            return Err(MfccError::Hop { hop, unit: Self::FINE_HOP });
+        }
+        if !(2..=128).contains(&filters) {
+            return Err(MfccError::Filters(filters));
+        }
+        if !(1..=filters).contains(&coefficients) {
+            return Err(MfccError::Coefficients { coefficients, filters });
+        }
+        if deltas > 2 {
+            return Err(MfccError::Deltas(deltas));
+        }
+        if slices == 0 || !fine.is_multiple_of(slices) {
+            return Err(MfccError::Slices { slices, fine });
+        }
+        Ok(())
+    }
+}
+
+/// A parameter of MFCC features that is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MfccError {
+    /// Samples between unit frames.
+    #[error("mfcc.hop is {hop}: must be a multiple of {unit} samples, at most 16,000")]
+    Hop {
+        /// What was asked for.
+        hop: usize,
+        /// Samples between fine frames.
+        unit: usize,
+    },
+    /// Mel filters.
+    #[error("mfcc.filters is {0}: must be 2 to 128")]
+    Filters(usize),
+    /// Coefficients that are kept.
+    #[error("mfcc.coefficients is {coefficients}: must be 1 to mfcc.filters, which is {filters}")]
+    Coefficients {
+        /// What was asked for.
+        coefficients: usize,
+        /// Mel filters.
+        filters: usize,
+    },
+    /// Orders of deltas.
+    #[error("mfcc.deltas is {0}: must be 0, 1 or 2")]
+    Deltas(usize),
+    /// Means of a unit frame.
+    #[error("mfcc.slices is {slices}: must divide the {fine} fine frames of a unit frame")]
+    Slices {
+        /// What was asked for.
+        slices: usize,
+        /// Fine frames of a unit frame.
+        fine: usize,
+    },
+}
+
 /// Parameters of a HuBERT encoder as a feature extractor: part of a tokeniser's identity, together with the
 /// checkpoint's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +205,11 @@ pub struct KMeansConfig {
     /// Whether values are scaled to unit variance first, for features whose values differ in kind. The scale
     /// becomes part of the centroids.
     pub standardise: bool,
+}
+
+impl KMeansConfig {
+    /// How many centroids there may be: a unit is a 16-bit number.
+    pub const CENTROIDS: std::ops::RangeInclusive<usize> = 1..=65_535;
 }
 
 impl Default for KMeansConfig {

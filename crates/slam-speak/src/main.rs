@@ -3,7 +3,7 @@
 use std::env;
 use std::error::Error;
 use std::fs;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -73,32 +73,22 @@ fn speak(line: &str, data: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
         engine.set_parameter(Parameter::Pitch, pitch);
     }
     let (samples, rate_hz) = engine.synth(&request.text)?;
-    Ok(wav(&samples, rate_hz))
+    Ok(wav(&samples, rate_hz)?)
 }
 
 /// A RIFF WAVE file of 16-bit mono samples.
-fn wav(samples: &[i16], rate_hz: u32) -> Vec<u8> {
-    let bytes = 2 * samples.len() as u32;
-    let mut out = Vec::with_capacity(44 + bytes as usize);
-    out.extend_from_slice(b"RIFF");
-    out.extend_from_slice(&(36 + bytes).to_le_bytes());
-    out.extend_from_slice(b"WAVEfmt ");
-    out.extend_from_slice(&16u32.to_le_bytes());
-    for field in [1u16, 1] {
-        out.extend_from_slice(&field.to_le_bytes());
-    }
-    for field in [rate_hz, 2 * rate_hz] {
-        out.extend_from_slice(&field.to_le_bytes());
-    }
-    for field in [2u16, 16] {
-        out.extend_from_slice(&field.to_le_bytes());
-    }
-    out.extend_from_slice(b"data");
-    out.extend_from_slice(&bytes.to_le_bytes());
-    for sample in samples {
-        out.extend_from_slice(&sample.to_le_bytes());
-    }
-    out
+fn wav(samples: &[i16], rate_hz: u32) -> Result<Vec<u8>, hound::Error> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate_hz,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut out = Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut out, spec)?;
+    samples.iter().try_for_each(|sample| writer.write_sample(*sample))?;
+    writer.finalize()?;
+    Ok(out.into_inner())
 }
 
 /// Unpacks the engine's data into the user's cache, once a version, and returns its folder. It is put in place

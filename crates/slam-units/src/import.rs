@@ -223,7 +223,7 @@ mod tests {
             root,
             cancel: &cancel,
             progress: &|_| (),
-            device: "cpu".into(),
+            device: slam_recipe::device::DeviceSpec::Cpu,
             tools: BTreeMap::new(),
         };
         let outcome = import(&params, &unit, &context, &out)?;

@@ -9,7 +9,7 @@ use slam_dataset::schema::{UnitSequence, Utterance};
 use slam_dataset::shard::{ShardError, ShardReader, ShardWriter};
 use slam_dataset::work::{Progress, WorkError};
 use slam_dataset::{Context, Outcome};
-use slam_nn::device::{DeviceError, DeviceSpec};
+use slam_nn::device::DeviceError;
 use slam_recipe::params::{FitParams, UnitiseParams};
 use slam_recipe::work::{Input, Quarantined};
 use slam_recipe::{Stage, WorkUnit, with_causes};
@@ -61,7 +61,7 @@ pub enum UnitsError {
 
 /// The device of a unit of work.
 fn device(context: &Context<'_>) -> Result<Device, DeviceError> {
-    context.device.parse::<DeviceSpec>()?.open()
+    slam_nn::device::open(context.device)
 }
 
 /// The feature extractor's weights among the inputs: the folder that holds `config.json`.

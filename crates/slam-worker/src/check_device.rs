@@ -8,10 +8,9 @@ use slam_train::device_check::{
 };
 
 /// Compares a device with the CPU; fails where they differ too much, after the differences on stderr.
-pub(crate) fn run(name: &str) -> anyhow::Result<Outcome> {
+pub(crate) fn run(spec: DeviceSpec) -> anyhow::Result<Outcome> {
     let mut lines = Vec::new();
-    let spec: DeviceSpec = name.parse()?;
-    let device = spec.open()?;
+    let device = device::open(spec)?;
     lines.push(format!("device     {spec}: {}", device::describe(&device)));
     let report = check_device(&device)?;
     lines.push(format!(

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use slam_dataset::Context;
 use slam_lm::Decoder;
 use slam_lm::checkpoint::{Format, TwistOptions};
-use slam_nn::device::DeviceSpec;
+use slam_nn::device::{self, DeviceSpec};
 use slam_recipe::event::Outcome;
 use slam_recipe::publish;
 use slam_recipe::request::{CheckpointForm, ConvertRequest};
 use slam_units::slamkit;
 
-use crate::{card, signals};
+use crate::card;
 
 fn format(form: CheckpointForm) -> Format {
     match form {
@@ -23,7 +23,7 @@ fn format(form: CheckpointForm) -> Format {
 
 /// Converts.
 pub(crate) fn run(request: ConvertRequest) -> anyhow::Result<Outcome> {
-    let device = DeviceSpec::Cpu.open()?;
+    let device = device::open(DeviceSpec::Cpu)?;
     let text = match request {
         ConvertRequest::Checkpoint { checkpoint, out, form, allow } => {
             let model = Decoder::load_allowing(&checkpoint, &allow, &device)
@@ -59,9 +59,9 @@ pub(crate) fn run(request: ConvertRequest) -> anyhow::Result<Outcome> {
         ConvertRequest::Lines { unit, root } => {
             let context = Context {
                 root: &root,
-                cancel: signals::flag(),
+                cancel: slam_interrupt::flag(),
                 progress: &|_| (),
-                device: DeviceSpec::Cpu.to_string(),
+                device: DeviceSpec::Cpu,
                 tools: crate::stages::tools(),
             };
             let receipt = crate::stages::execute(&unit, &context)?;

@@ -33,7 +33,7 @@ pub(crate) fn code(result: anyhow::Result<()>) -> ExitCode {
         Err(error) if error.is::<Told>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {}", slam_recipe::with_causes(error.as_ref()));
-            ExitCode::from(if error.is::<Interrupted>() { 130 } else { 1 })
+            ExitCode::from(if error.is::<Interrupted>() { slam_interrupt::EXIT_CODE } else { 1 })
         }
     }
 }

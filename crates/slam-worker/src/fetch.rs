@@ -9,7 +9,6 @@ use slam_recipe::event::Outcome;
 use slam_recipe::request::FetchRequest;
 
 use crate::exit::Interrupted;
-use crate::signals;
 
 /// Between two reports.
 const EVERY: Duration = Duration::from_millis(200);
@@ -32,7 +31,7 @@ pub(crate) fn run(request: &FetchRequest) -> anyhow::Result<Outcome> {
         }
         .print();
     };
-    let watch = Watch { progress: &progress, cancel: signals::flag() };
+    let watch = Watch { progress: &progress, cancel: slam_interrupt::flag() };
     let fetched = match fetch(request, &HubSettings::from_environment(), &watch) {
         Ok(fetched) => fetched,
         Err(FetchError::Interrupted) => return Err(Interrupted.into()),

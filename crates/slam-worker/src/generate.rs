@@ -10,7 +10,7 @@ use serde::Serialize;
 use slam_lm::generate::{GenerateOptions, generate};
 use slam_lm::tokenizer::{token_units, unit_tokens};
 use slam_lm::{BOS, Decoder};
-use slam_nn::device::DeviceSpec;
+use slam_nn::device::{self, DeviceSpec};
 use slam_recipe::event::Outcome;
 use slam_recipe::request::{GenerateRequest, Reporting};
 use slam_recipe::{Event, publish};
@@ -18,7 +18,6 @@ use slam_units::kmeans::KMeans;
 use slam_units::{Checkpoint, Tokeniser};
 
 use crate::exit::Interrupted;
-use crate::signals;
 
 /// One continued prompt.
 #[derive(Serialize)]
@@ -32,8 +31,8 @@ struct Continuation {
 }
 
 /// Continues prompts.
-pub(crate) fn run(r: &GenerateRequest, device: &str) -> anyhow::Result<Outcome> {
-    let device = device.parse::<DeviceSpec>()?.open()?;
+pub(crate) fn run(r: &GenerateRequest, device: DeviceSpec) -> anyhow::Result<Outcome> {
+    let device = device::open(device)?;
     let model = Decoder::load(&r.checkpoint, &device)
         .with_context(|| format!("checkpoint {}", r.checkpoint.display()))?;
     let mut tokeniser = None;
@@ -82,13 +81,13 @@ pub(crate) fn run(r: &GenerateRequest, device: &str) -> anyhow::Result<Outcome> 
             message: String::new(),
         }
         .print();
-        if signals::flag().load(Ordering::Relaxed) {
+        if slam_interrupt::flag().load(Ordering::Relaxed) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     })?;
-    if signals::flag().load(Ordering::Relaxed) {
+    if slam_interrupt::flag().load(Ordering::Relaxed) {
         return Err(Interrupted.into());
     }
     let continuations: Vec<Continuation> = r

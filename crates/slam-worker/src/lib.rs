@@ -18,7 +18,6 @@ mod runs;
 mod sampler;
 mod scores;
 mod show;
-mod signals;
 #[cfg(test)]
 mod spoken_swag;
 mod stages;
@@ -27,6 +26,7 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use slam_recipe::device::Devices;
 use slam_recipe::{Event, Request, wire};
 
 /// What to carry out.
@@ -49,12 +49,12 @@ pub struct Arguments {
     store: Option<String>,
     /// `auto`, `cpu`, `cuda[:n]` or `wgpu[:n]`; training also takes a list, e.g. cuda:0,cuda:1
     #[arg(long, default_value = "auto")]
-    device: String,
+    device: Devices,
 }
 
 /// Carries out what the arguments ask for; its exit code is 0 done, 1 failed, 130 interrupted after a clean save.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    signals::listen();
+    slam_interrupt::listen();
     Event::Hello { wire: wire::VERSION }.print();
     exit::code(carry_out(arguments))
 }
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn carry_out(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { request, plan, index, data, store, device } = arguments;
     if let (Some(plan), Some(index)) = (plan, index) {
-        return stages::run(plan, index, data, device, store.as_deref());
+        return stages::run(plan, index, data, device.first(), store.as_deref());
     }
     let Some(request) = request else {
         anyhow::bail!("neither a request nor a work list is named")
@@ -71,17 +71,17 @@ fn carry_out(arguments: &Arguments) -> anyhow::Result<()> {
         Request::Pretrain(r) => runs::pretrain(&r, device)?,
         Request::PlanPretrain(r) => runs::plan_pretrain(&r, device)?,
         Request::Dpo(r) => runs::dpo(&r, device)?,
-        Request::Evaluate(r) => runs::evaluate(&r, device)?,
+        Request::Evaluate(r) => runs::evaluate(&r, device.first())?,
         Request::Scores(r) => scores::run(r)?,
         Request::Report(r) => runs::report(&r)?,
         Request::Compare(r) => runs::compare(&r)?,
-        Request::Generate(r) => generate::run(&r, device)?,
+        Request::Generate(r) => generate::run(&r, device.first())?,
         Request::Convert(r) => convert::run(r)?,
         Request::Fetch(r) => fetch::run(&r)?,
         Request::Store(r) => store::run(&r)?,
         Request::Show(r) => show::run(&r)?,
         Request::Check(r) => check::run(&r)?,
-        Request::CheckDevice => check_device::run(device)?,
+        Request::CheckDevice => check_device::run(device.first())?,
     };
     Event::Finished(outcome).print();
     Ok(())

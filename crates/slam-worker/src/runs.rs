@@ -10,8 +10,9 @@ use serde_json::Value;
 use slam_eval::aggregate::{Accuracy, SuiteScore};
 use slam_eval::{Evaluation, Probe, report};
 use slam_lm::Decoder;
-use slam_nn::device::{Device, DeviceSpec};
+use slam_nn::device::{Device, DeviceSpec, open};
 use slam_recipe::Event;
+use slam_recipe::device::Devices;
 use slam_recipe::evaluation::ProbeRequest;
 use slam_recipe::event::Outcome;
 use slam_recipe::request::{
@@ -22,27 +23,29 @@ use slam_train::pretrain::Start;
 use slam_train::{Ended, Mode, Plan, Report, RunContext, TrainError, Update};
 
 use crate::exit::Interrupted;
-use crate::signals;
 
 /// Pre-trains.
-pub(crate) fn pretrain(request: &PretrainRequest, device: &str) -> anyhow::Result<Outcome> {
+pub(crate) fn pretrain(request: &PretrainRequest, devices: &Devices) -> anyhow::Result<Outcome> {
     crate::check::model(&request.model)?;
     let start = start_of(request)?;
     let shards = request.datasets.iter().flat_map(|d| &d.shards);
     let probe = probe(request.suites.as_ref(), shards)?;
-    train("pretrain", &request.run, device, probe.as_ref(), |context| {
+    train("pretrain", &request.run, devices, probe.as_ref(), |context| {
         let PretrainRequest { params, datasets, data_key, .. } = request;
         slam_train::pretrain::pretrain(params, &start, datasets, data_key, context)
     })
 }
 
 /// Measures the first steps of pre-training and tells the plan; the run's folder is not touched.
-pub(crate) fn plan_pretrain(request: &PretrainRequest, device: &str) -> anyhow::Result<Outcome> {
+pub(crate) fn plan_pretrain(
+    request: &PretrainRequest,
+    devices: &Devices,
+) -> anyhow::Result<Outcome> {
     crate::check::model(&request.model)?;
-    let devices = open(device)?;
+    let devices = open_all(devices)?;
     let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
     let tell = |update: &Update| tell("plan", update);
-    let context = RunContext::new(folder.path(), &devices[0], signals::flag(), &tell);
+    let context = RunContext::new(folder.path(), &devices[0], slam_interrupt::flag(), &tell);
     let context = RunContext { mode: Mode::Plan, others: &devices[1..], ..context };
     let PretrainRequest { params, datasets, data_key, .. } = request;
     let start = start_of(request)?;
@@ -86,9 +89,9 @@ fn start_of(request: &PretrainRequest) -> anyhow::Result<Start> {
 }
 
 /// Optimises preferences.
-pub(crate) fn dpo(request: &DpoRequest, device: &str) -> anyhow::Result<Outcome> {
+pub(crate) fn dpo(request: &DpoRequest, devices: &Devices) -> anyhow::Result<Outcome> {
     let probe = probe(request.suites.as_ref(), request.shards.iter())?;
-    train("dpo", &request.run, device, probe.as_ref(), |context| {
+    train("dpo", &request.run, devices, probe.as_ref(), |context| {
         let DpoRequest { params, policy, shards, data_key, .. } = request;
         slam_train::dpo::dpo(params, policy, shards, data_key, context)
     })
@@ -106,11 +109,11 @@ fn probe<'a>(
 fn train(
     task: &str,
     run: &Path,
-    device: &str,
+    devices: &Devices,
     probe: Option<&Probe>,
     work: impl FnOnce(&RunContext<'_>) -> Result<Ended, TrainError>,
 ) -> anyhow::Result<Outcome> {
-    let devices = open(device)?;
+    let devices = open_all(devices)?;
     fs::create_dir_all(run).with_context(|| format!("failed to make {}", run.display()))?;
     let tell = |update: &Update| {
         if let Update::Plan(plan) = update {
@@ -118,7 +121,7 @@ fn train(
         }
         tell(task, update);
     };
-    let context = RunContext::new(run, &devices[0], signals::flag(), &tell);
+    let context = RunContext::new(run, &devices[0], slam_interrupt::flag(), &tell);
     let mut context = RunContext { others: &devices[1..], ..context };
     let score =
         |model: &Decoder| probe.map_or(Ok(BTreeMap::new()), |p| p.score(model).map_err(Into::into));
@@ -133,11 +136,9 @@ fn train(
     }
 }
 
-/// Opens every device of a list such as `cuda:0,cuda:1`; the first one holds the weights.
-fn open(names: &str) -> anyhow::Result<Vec<Device>> {
-    let one =
-        |name: &str| -> anyhow::Result<Device> { Ok(name.trim().parse::<DeviceSpec>()?.open()?) };
-    names.split(',').map(one).collect()
+/// Opens every device; the first one holds the weights.
+fn open_all(devices: &Devices) -> anyhow::Result<Vec<Device>> {
+    Ok(devices.all().map(open).collect::<Result<_, _>>()?)
 }
 
 /// Keeps a plan for the report, which holds it against what happened. A disk that refuses it ends no run.
@@ -186,8 +187,8 @@ fn message(r: &Report) -> String {
 }
 
 /// Scores a checkpoint; scores that are there for the same content are kept.
-pub(crate) fn evaluate(request: &EvaluateRequest, device: &str) -> anyhow::Result<Outcome> {
-    let device = device.parse::<DeviceSpec>()?.open()?;
+pub(crate) fn evaluate(request: &EvaluateRequest, device: DeviceSpec) -> anyhow::Result<Outcome> {
+    let device = open(device)?;
     let tokeniser = slam_train::tokeniser_of_model(&request.checkpoint)?;
     let evaluation = Evaluation::score(
         &request.checkpoint,

@@ -8,7 +8,7 @@ use slam_dataset::schema::TokeniserInfo;
 use slam_lm::generate::{GenerateOptions, generate};
 use slam_lm::tokenizer::{token_units, unit_tokens};
 use slam_lm::{BOS, Decoder};
-use slam_nn::device::{DeviceError, DeviceSpec};
+use slam_nn::device::{self, DeviceSpec};
 use slam_preference::{Sampler, SamplerError};
 use slam_recipe::source::Sampling;
 
@@ -22,11 +22,10 @@ pub(crate) fn open(
     checkpoint: &Path,
     info: &TokeniserInfo,
     sampling: &Sampling,
-    device: &str,
+    device: DeviceSpec,
 ) -> Result<Box<dyn Sampler>, SamplerError> {
     let no_model = |source| SamplerError::Model { checkpoint: checkpoint.to_owned(), source };
-    let spec: DeviceSpec = device.parse().map_err(|e: DeviceError| no_model(e.into()))?;
-    let device = spec.open().map_err(|e| no_model(e.into()))?;
+    let device = device::open(device).map_err(|e| no_model(e.into()))?;
     let trained_on = slam_train::tokeniser_of_model(checkpoint).map_err(|e| no_model(e.into()))?;
     if let Some(model) = trained_on.filter(|model| model.identity != info.identity) {
         let name = |t: &TokeniserInfo| format!("{} ({})", t.name, t.identity.short());

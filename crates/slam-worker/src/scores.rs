@@ -68,7 +68,7 @@ fn table(path: &Path, scores: &[Score], convention: Option<Convention>) -> Strin
 }
 
 fn suites<'a>(scores: impl IntoIterator<Item = &'a Score>) -> BTreeSet<&'a str> {
-    scores.into_iter().map(|s| s.suite.as_str()).collect()
+    scores.into_iter().map(|s| s.item.suite.as_str()).collect()
 }
 
 fn comparison(

@@ -98,7 +98,7 @@ fn spoken_swags_parquet_becomes_pairs_with_texts_receipts_and_quarantine() {
         root: &root,
         cancel: &cancel,
         progress: &|_| (),
-        device: "cpu".into(),
+        device: slam_recipe::device::DeviceSpec::Cpu,
         tools: BTreeMap::new(),
     };
     let plan = Plan::new(&pipeline).unwrap();

@@ -7,11 +7,12 @@ use anyhow::bail;
 use slam_dataset::Context;
 use slam_dataset::store::{Store, StoreError};
 use slam_dataset::work::{self, Progress, WorkError};
+use slam_recipe::device::DeviceSpec;
 use slam_recipe::work::WorkList;
 use slam_recipe::{Event, Receipt, Work, WorkUnit, indices, with_causes};
 
+use crate::device;
 use crate::exit::{Interrupted, Told};
-use crate::{device, signals};
 
 /// Carries out the units at `indices` of a work list, one after the other. With a store, `root` is its mirror: the
 /// unit's inputs are pulled, its shard is pushed.
@@ -19,7 +20,7 @@ pub(crate) fn run(
     plan: &Path,
     indices: &str,
     root: &Path,
-    device: &str,
+    device: DeviceSpec,
     store: Option<&str>,
 ) -> anyhow::Result<()> {
     let list = WorkList::read(plan)?;
@@ -42,9 +43,9 @@ pub(crate) fn run(
         };
         let context = Context {
             root,
-            cancel: signals::flag(),
+            cancel: slam_interrupt::flag(),
             progress: &progress,
-            device: device::name_for(unit, device)?,
+            device: device::of(unit, device),
             tools: tools(),
         };
         let result = match &store {
@@ -114,7 +115,7 @@ pub(crate) fn execute(unit: &WorkUnit, context: &Context<'_>) -> Result<Receipt,
         }),
         Work::Pair(params) => work::execute(unit, context, |out| {
             slam_preference::pair(params, unit, context, out, &|checkpoint, info, sampling| {
-                crate::sampler::open(checkpoint, info, sampling, &context.device)
+                crate::sampler::open(checkpoint, info, sampling, context.device)
             })
         }),
         Work::Benchmark(params) => {

@@ -9,7 +9,6 @@ use slam_recipe::event::Outcome;
 use slam_recipe::request::{StoreAction, StoreRequest};
 
 use crate::exit::Interrupted;
-use crate::signals;
 
 /// Carries out a request; says something about each object that something is to be said of.
 pub(crate) fn run(request: &StoreRequest) -> anyhow::Result<Outcome> {
@@ -22,7 +21,7 @@ pub(crate) fn run(request: &StoreRequest) -> anyhow::Result<Outcome> {
         return Ok(Outcome::UpToDate);
     }
     for path in shards {
-        if signals::flag().load(Ordering::Relaxed) {
+        if slam_interrupt::flag().load(Ordering::Relaxed) {
             return Err(Interrupted.into());
         }
         match action {

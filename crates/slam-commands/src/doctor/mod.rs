@@ -6,16 +6,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context;
-use slam_pipeline::RunStep;
 use slam_recipe::Request;
+use slam_recipe::device::{DeviceSpec, Devices};
 use slam_recipe::event::Outcome;
 
 use crate::build;
 use crate::door::Door;
 use crate::programs::Programs;
 use crate::progress::Events;
-use crate::steps::Runner;
+use crate::steps;
 use cuda::{Finding, Machine};
 
 /// Devices, memory, disk, tools, and what would be used.
@@ -26,11 +25,11 @@ pub struct Arguments {
     data: std::path::PathBuf,
     /// Build the worker for this device and compare its losses and gradients with the CPU's
     #[arg(long, value_name = "DEVICE")]
-    check: Option<String>,
+    check: Option<DeviceSpec>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if let Some(device) = &arguments.check {
+    if let Some(device) = arguments.check {
         return check(device);
     }
     look(&arguments.data);
@@ -38,17 +37,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Runs training steps on a device and on the CPU.
-fn check(device: &str) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
-    let runner = Runner {
-        worker: Programs::worker_alone(device)?.slam,
-        device: device.to_owned(),
-        run: folder.path().to_owned(),
-        events: Events::Shown,
-        resume: "the same command".into(),
-    };
-    let step = RunStep { name: format!("check {device}"), request: Request::CheckDevice };
-    if let Outcome::Table(table) = runner.run(&step)? {
+fn check(device: DeviceSpec) -> anyhow::Result<()> {
+    let name = format!("check {device}");
+    let device = Devices::from(device);
+    let worker = Programs::worker_alone(&device)?.slam;
+    let checked = steps::once(worker, &device, Events::Shown, &name, Request::CheckDevice)?;
+    if let Outcome::Table(table) = checked {
         crate::out::say!("{table}");
     }
     Ok(())
@@ -76,7 +70,7 @@ fn look(data: &Path) {
     say("vulkan", &vulkan());
     match Door::current() {
         Door::Workspace(_) => {
-            let features = build::features("auto");
+            let features = build::features(&Devices::from(DeviceSpec::Auto));
             let with = if features.is_empty() { "no GPU".into() } else { features.join(", ") };
             say("worker", &format!("would be built with {with}"));
         }

@@ -19,7 +19,6 @@ use crate::programs::Programs;
 use crate::recipe::Recipe;
 use crate::report::unfinished;
 use crate::root::{Root, RunData};
-use crate::steps::Runner;
 
 /// Score a run's checkpoints, or one checkpoint.
 #[derive(clap::Args)]
@@ -44,7 +43,7 @@ pub struct Arguments {
     #[command(flatten)]
     data: RunData,
     /// For a checkpoint or --score: where the scores shard goes [default: of a checkpoint, scores.parquet
-    /// beside its folder]
+    /// in its folder]
     #[arg(long)]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -112,7 +111,7 @@ fn suites(
     worker: &Path,
 ) -> anyhow::Result<Prepared> {
     let named = |d: &Dataset| pipeline.evaluate.iter().any(|e| e.datasets.contains(&d.name));
-    let prepared = prepared::read(command, worker, pipeline, named)?;
+    let prepared = prepared::read(command, worker, pipeline, |_, d| named(d))?;
     let reads = |locked: &LockedDataset, stage| stage == Stage::Benchmark && named(&locked.dataset);
     prepared::check_made(command, worker, &prepared, reads)?;
     Ok(prepared)
@@ -151,8 +150,7 @@ fn score_checkpoint(checkpoint: &Path, arguments: &Arguments) -> anyhow::Result<
     let common = &arguments.common;
     let mut pipeline = arguments.pipeline.read(common)?;
     choose(&mut pipeline, arguments)?;
-    let parent = checkpoint.parent().unwrap_or(Path::new("."));
-    let out = arguments.out.clone().unwrap_or_else(|| parent.join("scores.parquet"));
+    let out = arguments.out.clone().unwrap_or_else(|| checkpoint.join("scores.parquet"));
     let root = arguments.data.root()?;
     let worker = Programs::worker_alone(&common.device)?.slam;
     let named = arguments.pipeline.choice(common);
@@ -174,13 +172,6 @@ fn score_checkpoint(checkpoint: &Path, arguments: &Arguments) -> anyhow::Result<
         convention: scores::convention_of(&pipeline),
         out: out.clone(),
     };
-    let runner = Runner {
-        worker,
-        device: common.device.clone(),
-        run: parent.to_owned(),
-        events: common.events(),
-        resume: "the same command".into(),
-    };
-    runner.run(&RunStep { name: "evaluate".into(), request: Request::Evaluate(request) })?;
+    common.once("evaluate", Request::Evaluate(request))?;
     scores::print_made(&[out], &pipeline, &arguments.scores, common)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
-use slam_pipeline::RunStep;
+use slam_recipe::device::{DeviceSpec, Devices};
 use slam_recipe::evaluation::{Convention, Services, SubmissionMeta};
 use slam_recipe::event::Outcome;
 use slam_recipe::request::{Relation, ScoresRequest};
@@ -12,7 +12,7 @@ use slam_recipe::{Pipeline, Request};
 
 use crate::options::Common;
 use crate::programs::Programs;
-use crate::steps::Runner;
+use crate::steps;
 
 /// Which tables, and how.
 #[derive(clap::Args)]
@@ -130,16 +130,13 @@ fn this_year() -> u32 {
 }
 
 fn carry_out(request: ScoresRequest, common: &Common) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
-    let runner = Runner {
-        worker: Programs::worker_alone("cpu")?.slam,
-        device: "cpu".into(),
-        run: folder.path().to_owned(),
-        events: common.events(),
-        resume: "the same command".into(),
+    let cpu = Devices::from(DeviceSpec::Cpu);
+    let worker = Programs::worker_on_cpu()?.slam;
+    let request = Request::Scores(request);
+    let Outcome::Table(table) = steps::once(worker, &cpu, common.events(), "scores", request)?
+    else {
+        bail!("the worker made no table")
     };
-    let step = RunStep { name: "scores".into(), request: Request::Scores(request) };
-    let Outcome::Table(table) = runner.run(&step)? else { bail!("the worker made no table") };
     crate::out::say!("{table}");
     Ok(())
 }

@@ -16,7 +16,6 @@ use slam_recipe::{Pipeline, Receipt, Stage, indices};
 use files::{find, folder};
 
 use crate::exit::Failure;
-use crate::interrupt;
 use crate::options::{Common, PipelineName};
 use crate::prepare_data::select;
 use crate::prepared::{self, PrepareCommand};
@@ -82,7 +81,7 @@ struct Planned {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let root = Root::new(&arguments.data)?;
     if !matches!(arguments.command, Command::Rebuild { .. }) {
-        interrupt::end_with_reader();
+        slam_interrupt::end_with_reader();
     }
     match &arguments.command {
         Command::List { dataset } => {
@@ -96,14 +95,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Status { planned, all } => {
             let pipeline = planned.pipeline(&root)?;
             let worker = match root.store {
-                Some(_) => Programs::worker_alone("cpu")?.slam,
+                Some(_) => Programs::worker_on_cpu()?.slam,
                 None => PathBuf::new(),
             };
             let named = planned.pipeline.choice(&planned.common);
             let command = PrepareCommand { named: &named, root: &root };
             let wanted = |name: &str| planned.dataset().is_none_or(|d| d == name);
             let locked = |needed: &dyn Fn(&Dataset) -> bool| {
-                prepared::read(&command, &worker, &pipeline, needed)
+                prepared::read(&command, &worker, &pipeline, |_, d| needed(d))
             };
             locked(&|_| false)?;
             // Recordings that are there tell what has changed; where they are not, the lock tells what was planned.
@@ -143,7 +142,7 @@ fn learn(root: &Root) -> anyhow::Result<Option<PathBuf>> {
     if root.store.is_none() {
         return Ok(None);
     }
-    let worker = Programs::worker_alone("cpu")?.slam;
+    let worker = Programs::worker_on_cpu()?.slam;
     root.sync_all(&worker)?;
     Ok(Some(worker))
 }

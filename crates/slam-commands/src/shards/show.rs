@@ -45,7 +45,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, root: &Root) -> anyhow::Result<()> {
-    let worker = Programs::worker_alone("cpu")?.slam;
+    let worker = Programs::worker_on_cpu()?.slam;
     if arguments.quarantine {
         return quarantine(arguments, &worker, root);
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,18 +31,19 @@ pub(crate) fn tone(level: i16, samples: usize) -> Vec<u8> {
     flac::encode(&wave, slam_audio::RATE_HZ)
 }
 
-/// Makes a WAV file in the form that speech programs write.
+/// Makes a WAV file of 16-bit mono samples.
 pub(crate) fn wav(rate_hz: u32, samples: &[i16]) -> Vec<u8> {
-    let data = (samples.len() * 2) as u32;
-    let mut out = b"RIFF".to_vec();
-    out.extend((36 + data).to_le_bytes());
-    out.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    out.extend(rate_hz.to_le_bytes());
-    out.extend((rate_hz * 2).to_le_bytes());
-    out.extend(b"\x02\0\x10\0data");
-    out.extend(data.to_le_bytes());
-    out.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
-    out
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate_hz,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut out = Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut out, spec).unwrap();
+    samples.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+    writer.finalize().unwrap();
+    out.into_inner()
 }
 
 /// Writes a file and the folders above it.
@@ -73,7 +75,7 @@ pub(crate) fn try_run(
         root,
         cancel: &cancel,
         progress: &|_| (),
-        device: "cpu".into(),
+        device: slam_recipe::device::DeviceSpec::Cpu,
         tools: BTreeMap::new(),
     };
     let out = tempfile::tempdir().unwrap();

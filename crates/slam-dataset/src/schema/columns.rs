@@ -95,15 +95,6 @@ pub(super) fn u32s(batch: &RecordBatch, name: &str) -> Result<Vec<u32>, ColumnEr
     Ok(array.values().to_vec())
 }
 
-/// A column of u32 that may be null.
-pub(super) fn optional_u32s(
-    batch: &RecordBatch,
-    name: &str,
-) -> Result<Vec<Option<u32>>, ColumnError> {
-    let array: &UInt32Array = column(batch, name, "u32")?;
-    Ok(array.iter().collect())
-}
-
 /// A column of f32 that may be null.
 pub(super) fn optional_f32s(
     batch: &RecordBatch,

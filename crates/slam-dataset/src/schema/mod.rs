@@ -5,6 +5,7 @@ mod columns;
 mod corpus;
 mod error;
 mod item;
+mod pair_item;
 mod pairs;
 mod quarantine;
 mod reference;

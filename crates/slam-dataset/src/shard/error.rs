@@ -37,8 +37,7 @@ pub enum ShardError {
     },
     /// It is of a layout from before a column was there.
     #[error(
-        "{path} has the old layout of {dataset} shards, without the column '{column}'; prepare the data again \
-         (prepare-data)"
+        "{path} has the old layout of {dataset} shards, without the column '{column}'; {remedy}"
     )]
     OldLayout {
         /// The file.
@@ -47,6 +46,8 @@ pub enum ShardError {
         dataset: &'static str,
         /// A column that it lacks.
         column: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// It cannot be written.
     #[error("failed to write shard {path}: {source}")]

@@ -34,10 +34,15 @@ impl<T: Row> ShardReader<T> {
         let has = |name: &str| schema.column_with_name(name).is_some();
         let lacks = T::new_columns().iter().find(|name| !has(name));
         // A file that lacks more than that is of another dataset; its rows say so.
-        let ours = || T::schema().fields().iter().all(|f| f.is_nullable() || has(f.name()));
+        let ours = || {
+            T::schema().fields().iter().all(|f| {
+                f.is_nullable() || T::new_columns().contains(&f.name().as_str()) || has(f.name())
+            })
+        };
         match lacks {
             Some(column) if ours() => {
-                Err(ShardError::OldLayout { path: path.to_owned(), dataset: T::DATASET, column })
+                let (dataset, remedy) = (T::DATASET, T::REMEDY);
+                Err(ShardError::OldLayout { path: path.to_owned(), dataset, column, remedy })
             }
             Some(_) | None => Ok(reader),
         }

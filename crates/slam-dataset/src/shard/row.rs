@@ -34,10 +34,13 @@ pub trait Row: Sized {
         Vec::new()
     }
 
-    /// Columns that shards of the layout before this one lack; rows without them still read.
+    /// Columns that shards of the layout before this one lack.
     fn new_columns() -> &'static [&'static str] {
         &[]
     }
+
+    /// What to do with a shard of the old layout, for messages.
+    const REMEDY: &'static str = "prepare the data again (prepare-data)";
 
     /// Columns that hold data that is already compressed.
     fn plain_columns() -> &'static [&'static str] {

@@ -24,7 +24,7 @@ fn made(mirror: &Path, params: u32, content: &[u8]) -> WorkUnit {
         root: mirror,
         cancel: &AtomicBool::new(false),
         progress: &|_| (),
-        device: "cpu".into(),
+        device: slam_recipe::device::DeviceSpec::Cpu,
         tools: BTreeMap::new(),
     };
     work::execute(&unit, &context, |out| fs::write(out, content).map(|()| Outcome::default()))

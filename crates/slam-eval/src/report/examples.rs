@@ -47,8 +47,8 @@ pub(super) fn pick(
 ) -> Result<Vec<Clip>, ReportError> {
     let mut suites: BTreeMap<&str, Vec<(f64, &Score)>> = BTreeMap::new();
     for score in scores {
-        let Some(suite) = evaluation.suite(&score.suite) else { continue };
-        suites.entry(&score.suite).or_default().push((suite.convention.margin(score), score));
+        let Some(suite) = evaluation.suite(&score.item.suite) else { continue };
+        suites.entry(&score.item.suite).or_default().push((suite.convention.margin(score), score));
     }
     let mut chosen = Vec::new();
     for items in suites.values_mut() {
@@ -60,7 +60,7 @@ pub(super) fn pick(
     let mut wanted: BTreeMap<BenchmarkItem, Option<Sound>> = BTreeMap::new();
     for (_, score) in &chosen {
         for side in Side::ALL {
-            wanted.insert(item(score, side), None);
+            wanted.insert(score.item.side(side), None);
         }
     }
     for path in shards {
@@ -88,29 +88,13 @@ pub(super) fn pick(
         .into_iter()
         .filter_map(|(margin, score)| {
             Some(Clip {
-                suite: score.suite.clone(),
-                kind: score.kind.clone(),
-                voice: score.voice.clone(),
+                suite: score.item.suite.clone(),
+                kind: score.item.kind.clone(),
+                voice: score.item.voice.clone(),
                 margin,
-                positive: sound(item(score, Side::Positive))?,
-                negative: sound(item(score, Side::Negative))?,
+                positive: sound(score.item.side(Side::Positive))?,
+                negative: sound(score.item.side(Side::Negative))?,
             })
         })
         .collect())
-}
-
-fn item(score: &Score, side: Side) -> BenchmarkItem {
-    BenchmarkItem {
-        suite: score.suite.clone(),
-        pair: score.id.clone(),
-        voice: score.voice.clone(),
-        kind: score.kind.clone(),
-        subkind: score.subkind.clone(),
-        frequency: score.frequency,
-        side,
-        file: match side {
-            Side::Positive => score.positive_file.clone(),
-            Side::Negative => score.negative_file.clone(),
-        },
-    }
 }

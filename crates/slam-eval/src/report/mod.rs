@@ -88,7 +88,7 @@ struct ShardLink {
 
 impl ShardLink {
     fn new(shard: &ScoredShard, page: &Path) -> Self {
-        // The path is data/<dataset>/benchmark-v1/<tokeniser>/part.parquet.
+        // The path is data/<dataset>/benchmark-v2/<tokeniser>/part.parquet.
         let dataset = shard.path.ancestors().nth(3).and_then(Path::file_name).unwrap_or_default();
         let reasons: Vec<_> = shard.left_out.iter().map(|(r, n)| format!("{n} {r}")).collect();
         Self {

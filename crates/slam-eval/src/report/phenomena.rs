@@ -56,6 +56,7 @@ mod tests {
     use super::*;
     use crate::aggregate::summarise;
     use slam_dataset::schema::Score;
+    use slam_recipe::item::PairItem;
 
     #[test]
     fn a_bar_says_on_which_side_of_chance_its_interval_lies() {
@@ -68,9 +69,12 @@ mod tests {
                     _ => i % 2 == 0,
                 };
                 Score {
-                    suite: "s".into(),
-                    id: i.to_string(),
-                    kind: kind.into(),
+                    item: PairItem {
+                        suite: "s".into(),
+                        pair: i.to_string(),
+                        kind: kind.into(),
+                        ..Default::default()
+                    },
                     positive_nll: if won { 1.0 } else { 3.0 },
                     negative_nll: 2.0,
                     ..Default::default()

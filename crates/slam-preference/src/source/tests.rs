@@ -79,7 +79,7 @@ impl Root {
             root: self.0.path(),
             cancel: &cancel,
             progress: &|_| (),
-            device: "cpu".into(),
+            device: slam_recipe::device::DeviceSpec::Cpu,
             tools: BTreeMap::new(),
         };
         let shard = ShardName::new(0, 1);

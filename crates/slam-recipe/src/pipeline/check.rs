@@ -1,8 +1,14 @@
 //! Whether the parts of a pipeline fit together.
 
+use std::ops::RangeInclusive;
+
 use super::fault::{PairsError, PipelineFault};
 use super::{Dataset, Pipeline, PipelineError, PreferenceOptimisation, Role};
 use crate::source::{Making, Source};
+use crate::tokeniser::{FeatureConfig, KMeansConfig};
+
+/// How many shards a dataset may be cut into: their names have five digits.
+const SHARDS: RangeInclusive<u32> = 1..=99_999;
 
 /// Whether a name can be that of a folder in a data root, and of nothing else there.
 fn names_a_folder(name: &str) -> bool {
@@ -41,6 +47,18 @@ impl Pipeline {
             if !names_a_folder(name) {
                 return Some(PipelineFault::Name { what, name: name.clone() });
             }
+        }
+        let tokeniser = &self.tokeniser;
+        if let FeatureConfig::Mfcc(config) = &tokeniser.features
+            && let Err(e) = config.check()
+        {
+            return Some(PipelineFault::Features(e));
+        }
+        if !KMeansConfig::CENTROIDS.contains(&tokeniser.kmeans.k) {
+            return Some(PipelineFault::Centroid(tokeniser.kmeans.k));
+        }
+        if let Some(d) = self.datasets.iter().find(|d| !SHARDS.contains(&d.shards)) {
+            return Some(PipelineFault::Shards { dataset: d.name.clone(), shards: d.shards });
         }
         let bad = |d: &&Dataset| d.max_seconds.is_some_and(|s| !s.is_finite() || s < 0.0);
         let dataset = self.datasets.iter().find(bad)?.name.clone();
@@ -82,7 +100,9 @@ impl Pipeline {
                 return Some(PipelineFault::NoSuchDataset { field, dataset: name.clone() });
             }
         }
-        None
+        let speech = |name: &&String| self.dataset(name).is_none_or(|d| d.role == Role::Speech);
+        let fit_on = tokeniser.fit_on.as_ref().filter(|name| !speech(name))?;
+        Some(PipelineFault::FitOn { dataset: fit_on.clone() })
     }
 
     /// What is wrong with where a dataset's pairs come from, if not from recordings.

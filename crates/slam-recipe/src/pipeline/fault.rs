@@ -1,11 +1,35 @@
 //! Parts of a pipeline that do not fit together.
 
+use crate::tokeniser::MfccError;
+
 /// Parts of a pipeline that do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PipelineFault {
     /// Centroids from nowhere, or from two places.
     #[error("tokeniser needs either fit_on (a dataset) or centroids (a file)")]
     Centroids,
+    /// A parameter of the features that is out of its range.
+    #[error("tokeniser.features: {0}")]
+    Features(MfccError),
+    /// A number of centroids that cannot be.
+    #[error("tokeniser.kmeans.k is {0}: must be 1 to 65,535")]
+    Centroid(usize),
+    /// Centroids that would be fitted on something else than speech.
+    #[error(
+        "tokeniser.fit_on names dataset '{dataset}', which is not one of speech (role = \"speech\")"
+    )]
+    FitOn {
+        /// The dataset.
+        dataset: String,
+    },
+    /// A number of shards that cannot be.
+    #[error("dataset '{dataset}': shards is {shards}, must be 1 to 99,999")]
+    Shards {
+        /// The dataset.
+        dataset: String,
+        /// The number.
+        shards: u32,
+    },
     /// A model to start from where it cannot be used.
     #[error(
         "[dpo] policy is the checkpoint that a pipeline without [train] starts from; leave out one of both"

@@ -66,7 +66,7 @@ pub(super) fn not_finite(value: &toml::Value) -> Option<String> {
     }
 }
 
-/// Sets one field that is already there, or that a sibling object may hold.
+/// Sets one field. Tables on its path that are not there are made.
 pub(super) fn apply(value: &mut Value, text: &str) -> Result<(), OverrideError> {
     let (path, new) = text.split_once('=').ok_or(OverrideError::NoValue)?;
     let parsed = format!("v = {new}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
@@ -80,6 +80,10 @@ pub(super) fn apply(value: &mut Value, text: &str) -> Result<(), OverrideError> 
     let path = full_path(value, path)?;
     let mut place = value;
     for step in path.split('.') {
+        // A table that the file leaves out.
+        if place.is_null() {
+            *place = Value::Object(serde_json::Map::new());
+        }
         place = match place {
             Value::Array(items) => items
                 .iter_mut()

@@ -143,3 +143,21 @@ fn a_name_that_leaves_the_data_root_and_a_number_that_is_none_are_refused() {
     let error = read(TEXT, Variant::Full, &["datasets.a.max_seconds=-1"]).unwrap_err().to_string();
     assert!(error.contains("max_seconds must be"), "{error}");
 }
+
+#[test]
+fn what_would_fail_after_hours_of_ingest_is_refused_at_once() {
+    let benchmark = TEXT.replace("rows = 100", "rows = 100\nrole = \"benchmark\"");
+    for (text, set, says) in [
+        (TEXT, "tokeniser.kmeans.k=0", "tokeniser.kmeans.k is 0"),
+        (TEXT, "tokeniser.kmeans.k=65536", "must be 1 to 65,535"),
+        (TEXT, "tokeniser.features.hop=0", "mfcc.hop is 0"),
+        (TEXT, "tokeniser.features.hop=100", "multiple of 160"),
+        (TEXT, "tokeniser.features.filters=1", "mfcc.filters is 1"),
+        (TEXT, "datasets.a.shards=0", "shards is 0"),
+        (TEXT, "datasets.a.shards=4294967295", "must be 1 to 99,999"),
+        (&benchmark, "name=\"t\"", "'a', which is not one of speech"),
+    ] {
+        let error = read(text, Variant::Full, &[set]).unwrap_err().to_string();
+        assert!(error.contains(says), "{set}: {error}");
+    }
+}

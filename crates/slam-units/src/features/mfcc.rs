@@ -6,13 +6,13 @@ use std::sync::Arc;
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 pub use slam_recipe::tokeniser::MfccConfig;
+use slam_recipe::tokeniser::MfccError;
 
-use super::error::MfccError;
 use super::extractor::FeatureExtractor;
 
 const RATE_HZ: f32 = 16_000.0;
 /// Samples between fine frames: 10 ms.
-const FINE_HOP: usize = 160;
+const FINE_HOP: usize = MfccConfig::FINE_HOP;
 /// Samples of a fine frame's window: 25 ms.
 const WINDOW: usize = 400;
 const FFT: usize = 512;
@@ -37,23 +37,8 @@ impl Mfcc {
     /// # Errors
     /// If a parameter is out of its range.
     pub fn new(config: MfccConfig) -> Result<Self, MfccError> {
-        let MfccConfig { hop, filters, coefficients, deltas, slices } = config;
-        let fine = hop / FINE_HOP;
-        if hop == 0 || !hop.is_multiple_of(FINE_HOP) || hop > 16_000 {
-            return Err(MfccError::Hop { hop, unit: FINE_HOP });
-        }
-        if !(2..=128).contains(&filters) {
-            return Err(MfccError::Filters(filters));
-        }
-        if !(1..=filters).contains(&coefficients) {
-            return Err(MfccError::Coefficients { coefficients, filters });
-        }
-        if deltas > 2 {
-            return Err(MfccError::Deltas(deltas));
-        }
-        if slices == 0 || !fine.is_multiple_of(slices) {
-            return Err(MfccError::Slices { slices, fine });
-        }
+        config.check()?;
+        let MfccConfig { filters, coefficients, .. } = config;
         let window =
             (0..WINDOW).map(|i| 0.5 - 0.5 * (2.0 * PI * i as f32 / WINDOW as f32).cos()).collect();
         let (m, n) = (filters, coefficients);

@@ -10,11 +10,12 @@ use std::path::Path;
 use burn::tensor::Device;
 pub use slam_recipe::tokeniser::FeatureConfig;
 
-pub use error::{FeatureError, MfccError};
+pub use error::FeatureError;
 pub(crate) use extractor::of_all;
 pub use extractor::{FeatureExtractor, Frames};
 pub use hubert::{Hubert, HubertFeatures};
 pub use mfcc::{Mfcc, MfccConfig};
+pub use slam_recipe::tokeniser::MfccError;
 
 /// Makes the extractor. One with weights reads them from the folder `checkpoint`.
 ///

@@ -1,64 +1,20 @@
-//! `export` and `import`: checkpoints and units in the forms of other programs.
+//! `import`: checkpoints and units of other programs.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
-use slam_pipeline::RunStep;
-use slam_recipe::event::Outcome;
+use anyhow::Context as _;
 use slam_recipe::params::ImportParams;
-use slam_recipe::request::{CheckpointForm, ConvertRequest, UnitsForm};
+use slam_recipe::request::{CheckpointForm, ConvertRequest};
 use slam_recipe::work::Input;
-use slam_recipe::{Key, Request, ShardName, Stage, Work, WorkUnit};
+use slam_recipe::{Key, ShardName, Stage, Work, WorkUnit};
 
+use super::request::{checkpoint_request, convert};
 use crate::exit::Failure;
 use crate::options::Common;
-use crate::programs::Programs;
-use crate::steps::Runner;
-
-/// Write checkpoints and units in the forms of other programs.
-#[derive(clap::Args)]
-pub struct Export {
-    #[command(subcommand)]
-    form: ExportForm,
-}
-
-#[derive(clap::Subcommand)]
-enum ExportForm {
-    /// A checkpoint for transformers' AutoModelForCausalLM, with tokenizer and model card
-    Hf {
-        /// The checkpoint's folder
-        checkpoint: PathBuf,
-        /// The folder to write
-        #[arg(long)]
-        out: PathBuf,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// A checkpoint for slamkit's UnitLM, or a unit dataset as slamkit's JSON lines
-    Slamkit {
-        /// A checkpoint's folder, or a dataset's name
-        source: PathBuf,
-        /// The folder or file to write
-        #[arg(long)]
-        out: PathBuf,
-        /// Of a dataset: tokens (<Un3><Un49>…) in place of units with durations
-        #[arg(long)]
-        tokens: bool,
-        /// Of a dataset: the tokeniser's name [default: the only one there is]
-        #[arg(long)]
-        tokeniser: Option<String>,
-        /// The data root
-        #[arg(long, default_value = "data")]
-        data: PathBuf,
-        #[command(flatten)]
-        common: Common,
-    },
-}
 
 /// Read checkpoints and units of other programs.
 #[derive(clap::Args)]
-pub struct Import {
+pub struct Arguments {
     #[command(subcommand)]
     form: ImportForm,
 }
@@ -127,25 +83,7 @@ enum ImportForm {
     },
 }
 
-pub(crate) fn export(arguments: &Export) -> anyhow::Result<()> {
-    match &arguments.form {
-        ExportForm::Hf { checkpoint, out, common } => {
-            let form = CheckpointForm::HuggingFace;
-            convert("export", checkpoint_request(checkpoint, out, form, &[]), common)
-        }
-        ExportForm::Slamkit { source, out, common, .. } if source.join("config.json").is_file() => {
-            let form = CheckpointForm::Slamkit;
-            convert("export", checkpoint_request(source, out, form, &[]), common)
-        }
-        ExportForm::Slamkit { source, out, tokens, tokeniser, data, common } => {
-            let shards = unit_shards(&data.join(source), tokeniser.as_deref())?;
-            let form = if *tokens { UnitsForm::Tokens } else { UnitsForm::Features };
-            convert("export", ConvertRequest::Units { shards, form, out: out.clone() }, common)
-        }
-    }
-}
-
-pub(crate) fn import(arguments: &Import) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.form {
         ImportForm::Hf {
             text_model,
@@ -212,69 +150,4 @@ pub(crate) fn import(arguments: &Import) -> anyhow::Result<()> {
             convert("import", request, common)
         }
     }
-}
-
-fn checkpoint_request(
-    checkpoint: &Path,
-    out: &Path,
-    form: CheckpointForm,
-    allow: &[String],
-) -> ConvertRequest {
-    let (checkpoint, out) = (checkpoint.to_owned(), out.to_owned());
-    ConvertRequest::Checkpoint { checkpoint, out, form, allow: allow.to_vec() }
-}
-
-fn convert(name: &str, request: ConvertRequest, common: &Common) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir().context("failed to make a temporary folder")?;
-    let runner = Runner {
-        worker: Programs::worker_alone(&common.device)?.slam,
-        device: common.device.clone(),
-        run: folder.path().to_owned(),
-        events: common.events(),
-        resume: "the same command".into(),
-    };
-    let step = RunStep { name: name.into(), request: Request::Convert(request) };
-    if let Outcome::Made(sentence) = runner.run(&step)? {
-        crate::out::say!("{sentence}");
-    }
-    Ok(())
-}
-
-/// The unit shards of a dataset.
-fn unit_shards(dataset: &Path, tokeniser: Option<&str>) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = dataset.join(Stage::Unitise.folder());
-    let list = |path: &Path| -> anyhow::Result<Vec<PathBuf>> {
-        let mut found = fs::read_dir(path)
-            .with_context(|| format!("there are no units in {}", path.display()))?
-            .map(|e| Ok(e?.path()))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        found.sort();
-        Ok(found)
-    };
-    let folder = match tokeniser {
-        Some(name) => folder.join(name),
-        None => match &list(&folder)?[..] {
-            [only] => only.clone(),
-            several => {
-                let names: Vec<_> =
-                    several.iter().filter_map(|p| p.file_name()?.to_str()).collect();
-                let message = format!(
-                    "there are several tokenisers: choose one of {} with --tokeniser",
-                    names.join(", ")
-                );
-                return Err(Failure::Usage(message).into());
-            }
-        },
-    };
-    let shards: Vec<PathBuf> = list(&folder)?
-        .into_iter()
-        .filter(|p| {
-            let stem = p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            stem.parse::<ShardName>().is_ok() && p.extension().is_some_and(|e| e == "parquet")
-        })
-        .collect();
-    if shards.is_empty() {
-        bail!("there are no unit shards in {}", folder.display());
-    }
-    Ok(shards)
 }
