@@ -267,3 +267,31 @@ fn recordings_that_are_in_no_pipeline_are_rebuilt_as_the_lock_has_them() {
     ok(run(&["shards", "rebuild", "talks", "--data", text(&data)]).unwrap());
     assert_eq!(fs::read(&unit).unwrap(), before);
 }
+
+#[test]
+fn another_folder_of_the_same_name_does_not_replace_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let clips = ["en", "de"].map(|language| folder.path().join(language).join("clips"));
+    for (folder, seed) in clips.iter().zip([0, 10]) {
+        fs::create_dir_all(folder).unwrap();
+        (0..3).for_each(|i| fs::write(folder.join(format!("{i}.wav")), wav(seed + i)).unwrap());
+    }
+    let prepare = |clips: &Path, more: &[&str]| {
+        let options = ["prepare-data", "--data", text(&data), "--input", text(clips)];
+        let set = ["--set", "tokeniser.kmeans.k=4", "--set", "tokeniser.name=four"];
+        run(&[&options[..], &set, more].concat()).unwrap()
+    };
+    ok(prepare(&clips[0], &[]));
+    let before = tree(&data.join("clips"));
+    let said = prepare(&clips[1], &[]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.stderr.contains("en/clips") && said.stderr.contains("--dataset"), "{said:?}");
+    assert_eq!(tree(&data.join("clips")), before);
+    ok(prepare(&clips[1], &["--dataset", "german"]));
+    assert_eq!(tree(&data.join("clips")), before);
+    // The same folder again is no other one, by whatever path.
+    let again = folder.path().join("de/../en/clips");
+    let said = ok(prepare(&again, &[]));
+    assert!(said.stdout.starts_with("0 shards made"), "{}", said.stdout);
+}

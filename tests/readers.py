@@ -59,14 +59,23 @@ if has("duckdb"):
 if has("datasets", "soundfile"):
     import numpy
     import soundfile
+    import datasets
     from datasets import Audio, load_dataset
 
     read = load_dataset("parquet", data_files=corpus, split="train")
     assert isinstance(read.features["audio"], Audio), read.features
+    # From 4 on datasets decodes with torchcodec, which needs FFmpeg's libraries; the bytes need nothing.
+    decodes = int(datasets.__version__.split(".")[0]) < 4
+    if not decodes:
+        read = read.cast_column("audio", Audio(decode=False))
     assert [r for r in read["id"]] == names
     for i, name in enumerate(names):
         audio = read[i]["audio"]
         expected, rate = soundfile.read(io.BytesIO((recordings / name).read_bytes()), dtype="float32")
-        assert audio["sampling_rate"] == rate == 16000
-        assert numpy.array_equal(numpy.asarray(audio["array"], dtype="float32"), expected), name
+        if decodes:
+            array, found = audio["array"], audio["sampling_rate"]
+        else:
+            array, found = soundfile.read(io.BytesIO(audio["bytes"]), dtype="float32")
+        assert found == rate == 16000
+        assert numpy.array_equal(numpy.asarray(array, dtype="float32"), expected), name
     print("read by datasets")

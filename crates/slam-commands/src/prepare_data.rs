@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use slam_pipeline::select::Choice;
 use slam_pipeline::{Plan, Selection};
+use slam_recipe::lock::{Lock, LockedDataset};
 use slam_recipe::pipeline::Dataset;
 use slam_recipe::receipt::{self, ShardState};
 use slam_recipe::source::{Folder, Source};
@@ -58,6 +59,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         take_folder(&mut pipeline, folder, arguments.dataset.as_deref());
     }
     let root = Root::new(&arguments.data)?;
+    if let (Some(folder), None) = (&arguments.input, &arguments.dataset) {
+        check_name_is_free(&pipeline, folder, &root.folder)?;
+    }
     let asked = arguments.dataset.as_deref();
     sources::settle(&mut pipeline, asked, &arguments.sources, &root.folder, common)?;
     if let Some(seconds) = arguments.max_seconds {
@@ -92,6 +96,29 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     let (made, kept) = (totals.made, totals.kept);
     crate::out::say!("{made} shards made, {kept} were up to date, in {}", root.name());
+    Ok(())
+}
+
+/// Fails where another folder of the same name was prepared before: its shards would be replaced.
+fn check_name_is_free(pipeline: &Pipeline, folder: &Path, root: &Path) -> Result<(), Failure> {
+    let resolved = |path: &Path| {
+        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
+    };
+    let Ok(lock) = Lock::read(root) else { return Ok(()) };
+    let named = |d: &&LockedDataset| pipeline.dataset(&d.dataset.name).is_some();
+    for locked in lock.datasets.iter().filter(named) {
+        let before = locked.dataset.source.folder();
+        if before.is_some_and(|before| resolved(before) != resolved(folder)) {
+            return Err(Failure::Usage(format!(
+                "dataset '{}' in {} was made of {}, and its shards would be replaced; give this one a name of its own \
+                 (--dataset NAME), or say --dataset {} to replace them",
+                locked.dataset.name,
+                root.display(),
+                before.unwrap_or(Path::new("")).display(),
+                locked.dataset.name
+            )));
+        }
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use slam_dataset::schema::Utterance;
 use slam_dataset::shard::{ShardError, ShardWriter};
 use slam_dataset::work::Progress;
 use slam_dataset::{Context, Outcome};
-use slam_recipe::params::IngestParams;
+use slam_recipe::params::{IngestParams, Refused as Listed};
 use slam_recipe::work::Quarantined;
 use slam_recipe::{Stage, WorkUnit, with_causes};
 
@@ -86,6 +86,9 @@ pub fn ingest(
         Some(seconds) => (seconds.max(1.0) * f64::from(RATE_HZ)) as usize,
         None => usize::MAX,
     };
+    for Listed { id, source, error, .. } in params.refused.iter().cloned() {
+        shard.add(Err(Refused { id, origin: source, error }))?;
+    }
     let mut done = 0.0;
     let warned = AtomicU64::new(0);
     let work = |item, results: &Results<_>| {

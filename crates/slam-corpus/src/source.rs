@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use slam_audio::Activity;
 use slam_dataset::schema::Word;
 
+use slam_recipe::Key;
 use slam_recipe::params::FileEntry;
 use slam_recipe::source::Engine;
 
@@ -104,6 +105,19 @@ impl Item {
             item: None,
         }
     }
+}
+
+/// Whether something is held out for validation: whether the hash of its name is in the lowest `percent` of all
+/// hashes.
+fn held_out(name: &str, percent: f64) -> bool {
+    let hash = Key::of_bytes(name.as_bytes());
+    let place = u64::from_str_radix(&hash.as_str()[..13], 16).unwrap_or(0);
+    place as f64 / (1u64 << 52) as f64 * 100.0 < percent
+}
+
+fn check_percent(kind: &'static str, percent: f64) -> Result<(), SourceError> {
+    let fits = (0.0..=100.0).contains(&percent);
+    if fits { Ok(()) } else { Err(SourceError::Percent { kind, percent }) }
 }
 
 /// Where the sound of an item is.

@@ -27,21 +27,27 @@ pub fn token_units(tokens: &[u32]) -> Vec<u16> {
 
 /// `tokenizer.json`: unit `u` is `<Un{u}>` with id `u + 2`, `<PAD>` 0, `<S>` 1; `<S>` is put on both
 /// ends of a sequence.
+///
+/// Units are words of the model and added tokens as well. transformers 5 reads the tokenizer of every checkpoint of
+/// the type `qwen2` as Qwen2's own, which keeps nothing of the file but its added tokens and its post-processor.
 pub fn tokenizer_json(num_units: usize) -> Value {
-    let special = |id: u32, content: &str| {
+    let token = |id: usize, content: &str, special: bool| {
         json!({"id": id, "content": content, "single_word": false, "lstrip": false,
-               "rstrip": false, "normalized": false, "special": true})
+               "rstrip": false, "normalized": false, "special": special})
     };
+    let mut added = vec![token(PAD as usize, "<PAD>", true), token(BOS as usize, "<S>", true)];
     let mut vocab = Map::new();
     vocab.insert("<PAD>".into(), json!(PAD));
     vocab.insert("<S>".into(), json!(BOS));
     for unit in 0..num_units {
-        vocab.insert(format!("<Un{unit}>"), json!(unit + FIRST_UNIT as usize));
+        let (id, word) = (unit + FIRST_UNIT as usize, format!("<Un{unit}>"));
+        added.push(token(id, &word, false));
+        vocab.insert(word, json!(id));
     }
     let bos = json!({"SpecialToken": {"id": "<S>", "type_id": 0}});
     json!({
         "version": "1.0", "truncation": null, "padding": null, "normalizer": null,
-        "added_tokens": [special(PAD, "<PAD>"), special(BOS, "<S>")],
+        "added_tokens": added,
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "<Un[0-9]+>"},
                           "behavior": "Isolated", "invert": false},
         "post_processor": {

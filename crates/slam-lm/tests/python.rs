@@ -40,9 +40,9 @@ fn fixtures() -> PathBuf {
     )
 }
 
-/// The interpreter that has transformers.
-fn python() -> Option<PathBuf> {
-    slam_testing::python(&["torch", "transformers", "safetensors"])
+/// The interpreters that have transformers: the pinned version and the newest.
+fn pythons() -> Vec<PathBuf> {
+    slam_testing::pythons(&["torch", "transformers", "safetensors"])
 }
 
 /// Logits of Python for a folder saved here, and what Python's tokenizer says.
@@ -90,16 +90,17 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn exported_checkpoints_load_in_transformers_and_come_back() {
-    let Some(python) = python() else { return };
     let ids = [1, 5, 9, 13, 2, 33, 8, 41, 7];
-    for family in FAMILIES {
+    let pythons = pythons();
+    for (python, family) in pythons.iter().flat_map(|p| FAMILIES.map(|family| (p, family))) {
         let decoder = Decoder::load(fixtures().join(family), &Device::flex()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         decoder.save(folder.path(), Format::HuggingFace, None).unwrap();
-        let (theirs, tokens) = in_python(&python, folder.path(), &ids, 0);
+        let (theirs, tokens) = in_python(python, folder.path(), &ids, 0);
         let off = largest_difference(&logits(&decoder, &ids), &theirs);
-        assert!(off <= 1e-4, "{family}: {off}");
-        assert_eq!(tokens, "1,2,5,13,1");
+        let version = python.display();
+        assert!(off <= 1e-4, "{version}, {family}: {off}");
+        assert_eq!(tokens, "1,2,5,13,1", "{version}, {family}");
         let back = Decoder::load(folder.path().join("again"), &Device::flex()).unwrap();
         assert_eq!(logits(&back, &ids), logits(&decoder, &ids), "{family}");
     }
@@ -144,7 +145,7 @@ save_file(logits, out)
 
 #[test]
 fn checkpoints_in_slamkits_form_load_as_its_unit_lm_does() {
-    let Some(python) = python() else { return };
+    let Some(python) = slam_testing::python(&["torch", "transformers"]) else { return };
     let ids = [1, 5, 9, 13, 2, 33, 8, 41, 7];
     let folder = tempfile::tempdir().unwrap();
     let decoder = |family| Decoder::load(fixtures().join(family), &Device::flex()).unwrap();
@@ -187,10 +188,13 @@ save_file(logits, out)
 
 #[test]
 fn scaled_rotary_positions_are_those_of_transformers() {
-    let Some(python) = python() else { return };
+    pythons().iter().for_each(|python| scaled_rotary_positions_are_those_of(python));
+}
+
+fn scaled_rotary_positions_are_those_of(python: &Path) {
     let ids: Vec<u32> = (0..100).map(|i| 1 + i * 7 % 41).collect();
     let folder = tempfile::tempdir().unwrap();
-    let expected = run_script(&python, ROTARY, folder.path(), &ids);
+    let expected = run_script(python, ROTARY, folder.path(), &ids);
     assert_eq!(expected.names().count(), 5);
     for name in expected.names() {
         let decoder = Decoder::load(folder.path().join(name), &Device::flex()).unwrap();
@@ -221,10 +225,13 @@ save_file({k: v.contiguous() for k, v in tables.items()}, out)
 
 #[test]
 fn penalty_temperature_top_k_and_top_p_are_those_of_transformers() {
-    let Some(python) = python() else { return };
+    pythons().iter().for_each(|python| penalty_temperature_top_k_and_top_p_are_those_of(python));
+}
+
+fn penalty_temperature_top_k_and_top_p_are_those_of(python: &Path) {
     let seen: Vec<u32> = (0..60).map(|i| i * 11 % 502).collect();
     let folder = tempfile::tempdir().unwrap();
-    let tables = run_script(&python, PROCESSORS, folder.path(), &seen);
+    let tables = run_script(python, PROCESSORS, folder.path(), &seen);
     let (logits, shape) = tables.tensor_f32("logits").unwrap();
     for (name, [repetition_penalty, temperature, top_p], top_k) in [
         ("a", [1.1, 0.8, 1.0], 25),
@@ -256,7 +263,7 @@ fn the_recipes_decoder_at_full_size_equals_transformers() {
         eprintln!("SKIPPED: set SLAM_SLOW=1 for the full-size comparison (6 GiB, a minute)");
         return;
     }
-    let Some(python) = python() else { return };
+    let Some(python) = slam_testing::python(&["torch", "transformers"]) else { return };
     let config = DecoderConfig { max_positions: 2048, ..DecoderConfig::slam() };
     let decoder = Decoder::random(&config, 1, &Device::flex()).unwrap();
     assert_eq!(decoder.num_parameters(), 358_347_904);

@@ -165,6 +165,7 @@ fn ingest(dataset: &Dataset) -> Result<(StagePlan, Vec<Refused>), SourceError> {
                 part: files.part,
                 max_seconds,
                 files: files.entries,
+                refused: files.refused,
             };
             (Work::Ingest(params), files.inputs)
         };

@@ -56,13 +56,23 @@ pub struct IngestParams {
     /// The input files, of a source that reads files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileEntry>,
+    /// What could not even be listed: rows of a manifest that are wrong, files without a name in UTF-8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
 }
 
 impl Default for IngestParams {
     /// No files of a folder.
     fn default() -> Self {
         let source = Source::Folder(Folder::default());
-        Self { source, rows: None, part: None, max_seconds: None, files: Vec::new() }
+        Self {
+            source,
+            rows: None,
+            part: None,
+            max_seconds: None,
+            files: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 }
 

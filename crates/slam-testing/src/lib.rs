@@ -54,19 +54,30 @@ pub fn lacks(what: &str) {
 /// # Panics
 /// In continuous integration, where nothing may be missing.
 pub fn python(modules: &[&str]) -> Option<PathBuf> {
+    named_python("SLAM_PYTHON", "tests/requirements.txt", modules)
+}
+
+/// The Pythons of `SLAM_PYTHON` and `SLAM_PYTHON_CURRENT`, for what must work with the versions of transformers and
+/// datasets that the tests pin and with the newest. Those that are there have the modules that a test imports.
+///
+/// # Panics
+/// In continuous integration, where nothing may be missing.
+pub fn pythons(modules: &[&str]) -> Vec<PathBuf> {
+    let current = || named_python("SLAM_PYTHON_CURRENT", "tests/requirements-current.txt", modules);
+    python(modules).into_iter().chain(current()).collect()
+}
+
+fn named_python(variable: &str, requirements: &str, modules: &[&str]) -> Option<PathBuf> {
     let with = modules.join(", ");
-    let Some(python) = env::var_os("SLAM_PYTHON").map(PathBuf::from) else {
-        lacks(&format!("SLAM_PYTHON names no Python with {with} (tests/requirements.txt)"));
+    let Some(python) = env::var_os(variable).map(PathBuf::from) else {
+        lacks(&format!("{variable} names no Python with {with} ({requirements})"));
         return None;
     };
     let probe = Command::new(&python).args(["-c", &format!("import {with}")]).output();
     if probe.is_ok_and(|o| o.status.success()) {
         return Some(python);
     }
-    lacks(&format!(
-        "{} has not all of {with}; pip install -r tests/requirements.txt",
-        python.display()
-    ));
+    lacks(&format!("{} has not all of {with}; pip install -r {requirements}", python.display()));
     None
 }
 

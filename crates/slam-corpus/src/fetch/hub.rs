@@ -1,11 +1,13 @@
 //! The Hugging Face hub: lists a repository, uses the files in its cache, and downloads the others.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use url::Url;
 
 use super::http::{Asked, Client};
 use slam_recipe::request::HubRepository;
@@ -136,13 +138,24 @@ impl HubSettings {
             encoded(&repository.revision)
         );
         let (mut entries, mut next) = (Vec::new(), Some(first.clone()));
+        let mut seen = BTreeSet::new();
         while let Some(url) = next {
-            let (text, following) = client.text(&url, self.token.as_deref())?;
-            let page: Vec<Entry> = serde_json::from_str(&text)
-                .map_err(|e| FetchError::Hub { url: url.clone(), message: e.to_string() })?;
-            entries.extend(page);
+            let broken = |message| FetchError::Hub { url: url.clone(), message };
+            if !seen.insert(url.clone()) {
+                return Err(broken("its pages name each other in a circle".to_owned()));
+            }
             // A token goes only to the server that it is meant for.
-            next = following.filter(|next| next.starts_with(&self.endpoint) && *next != url);
+            let token = self.token.as_deref().filter(|_| same_origin(&url, &self.endpoint));
+            let (text, following) = client.text(&url, token)?;
+            let page: Vec<Entry> =
+                serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+            entries.extend(page);
+            let absolute = |next: String| {
+                let here = Url::parse(&url).map_err(|e| broken(e.to_string()))?;
+                let next = here.join(&next).map_err(|e| broken(format!("next page: {e}")))?;
+                Ok::<_, FetchError>(next.to_string())
+            };
+            next = following.map(absolute).transpose()?;
         }
         entries.retain(|e| e.kind == "file" && wanted(&e.path, &repository.include));
         if entries.is_empty() {
@@ -161,6 +174,14 @@ impl HubSettings {
             .unwrap_or_else(|_| repository.revision.clone());
         let snapshot = folder.join("snapshots").join(commit.trim());
         snapshot.is_dir().then_some(snapshot)
+    }
+}
+
+/// Whether two addresses are of one server: scheme, host and port are the same.
+pub(super) fn same_origin(a: &str, b: &str) -> bool {
+    match (Url::parse(a), Url::parse(b)) {
+        (Ok(a), Ok(b)) => a.origin() == b.origin(),
+        _ => false,
     }
 }
 

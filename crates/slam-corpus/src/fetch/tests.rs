@@ -95,6 +95,11 @@ fn answer(
         )
         .unwrap();
     }
+    if page.headers.contains("X-Foreign") && header("authorization").is_some() {
+        // A server that is not the hub's must not see the hub's token.
+        let head = "HTTP/1.1 403 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        return stream.write_all(head.as_bytes()).unwrap();
+    }
     let first = range
         .and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
         .unwrap_or(0);
@@ -361,6 +366,55 @@ fn a_hub_repository_is_listed_page_by_page_and_fetched() {
     assert_eq!(read("train-1.parquet").unwrap(), noise(10));
     assert!(read("validation-0.parquet").is_err());
     assert_eq!(run(&request, &hub).unwrap(), Fetched { files: 0, kept: 2, bytes: 0 });
+}
+
+#[test]
+fn a_page_on_another_server_is_read_without_the_token() {
+    let entry = json!([{"type": "file", "path": "data/train-9.parquet", "size": 1, "oid": "git"}]);
+    let foreign = Page { headers: "X-Foreign: 1\r\n".into(), ..page(entry.to_string()) };
+    let other = Server::start(BTreeMap::from([("/next".to_owned(), foreign)]));
+    let tree = format!("/api/datasets/{REPOSITORY}/tree/refs%2Fconvert%2Fparquet?recursive=true");
+    let resolve = format!("/datasets/{REPOSITORY}/resolve/refs%2Fconvert%2Fparquet/data/");
+    let first = Page {
+        headers: format!("Link: <{}/next>; rel=\"next\"\r\n", other.url),
+        token: Some("hf_secret"),
+        ..page(b"[]".to_vec())
+    };
+    let file = Page { token: Some("hf_secret"), ..page(b"x".to_vec()) };
+    let hub =
+        Server::start(BTreeMap::from([(tree, first), (format!("{resolve}train-9.parquet"), file)]));
+    let dir = tempfile::tempdir().unwrap();
+    let request = hub_request(&dir.path().join("d"));
+    let token = Some("hf_secret".to_owned());
+    let settings = HubSettings { token, ..settings(&hub.url, dir.path()) };
+    assert_eq!(run(&request, &settings).unwrap().files, 1);
+    assert_eq!(other.asked().len(), 1);
+}
+
+#[test]
+fn servers_are_told_apart_by_scheme_host_and_port() {
+    let hub = "https://huggingface.co";
+    assert!(hub::same_origin("https://huggingface.co:443/api?x", hub));
+    for other in [
+        "https://huggingface.co.evil/api",
+        "https://huggingface.co@evil/api",
+        "http://huggingface.co/api",
+        "https://huggingface.co:8443/api",
+        "nonsense",
+    ] {
+        assert!(!hub::same_origin(other, hub), "{other}");
+    }
+}
+
+#[test]
+fn pages_that_name_each_other_in_a_circle_end() {
+    let tree = format!("/api/datasets/{REPOSITORY}/tree/refs%2Fconvert%2Fparquet?recursive=true");
+    let first =
+        Page { headers: format!("Link: <{tree}>; rel=\"next\"\r\n"), ..page(b"[]".to_vec()) };
+    let hub = Server::start(BTreeMap::from([(tree, first)]));
+    let dir = tempfile::tempdir().unwrap();
+    let error = run(&hub_request(&dir.path().join("d")), &settings(&hub.url, dir.path()));
+    assert!(error.unwrap_err().to_string().contains("circle"));
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use slam_audio::Activity;
-use slam_recipe::Key;
 use slam_recipe::source::LibriLight;
 
-use super::{Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles};
+use super::{
+    Item, Items, Refused, Sound, Source, SourceError, UnitFile, UnitFiles, check_percent, held_out,
+};
 
 /// The part of a recording's description that we read.
 #[derive(Deserialize)]
@@ -21,12 +22,7 @@ struct Description {
 
 impl Source for LibriLight {
     fn items(&self, unit: UnitFiles) -> Result<Items, SourceError> {
-        if !(0.0..=100.0).contains(&self.validation_percent) {
-            return Err(SourceError::Percent {
-                kind: "libri-light",
-                percent: self.validation_percent,
-            });
-        }
+        check_percent("libri-light", self.validation_percent)?;
         let (lists, audio): (Vec<_>, Vec<_>) = unit
             .files
             .into_iter()
@@ -75,7 +71,8 @@ fn item(file: &UnitFile, list: Option<&UnitFile>, percent: f64) -> Result<Item, 
             }
         }
     };
-    let split = if held_out(speaker, book, percent) { "validation" } else { "train" };
+    let split =
+        if held_out(&format!("{speaker}-{book}"), percent) { "validation" } else { "train" };
     // Books of the three sizes have different names, but a file name may occur in two books.
     let id = without_ending(name);
     Ok(Item {
@@ -83,13 +80,6 @@ fn item(file: &UnitFile, list: Option<&UnitFile>, percent: f64) -> Result<Item, 
         activity,
         ..Item::new(id, name, split, Sound::File(file.path.clone()))
     })
-}
-
-/// Returns whether a book is held out: whether its hash is in the lowest `percent` of all hashes.
-fn held_out(speaker: &str, book: &str, percent: f64) -> bool {
-    let hash = Key::of_bytes(format!("{speaker}-{book}").as_bytes());
-    let place = u64::from_str_radix(&hash.as_str()[..13], 16).unwrap_or(0);
-    place as f64 / (1u64 << 52) as f64 * 100.0 < percent
 }
 
 #[cfg(test)]

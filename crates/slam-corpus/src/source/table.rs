@@ -90,7 +90,9 @@ fn lines(reader: impl BufRead, name: &str) -> TextTable {
             if line.trim().is_empty() {
                 return Ok(None);
             }
-            let value: serde_json::Value = serde_json::from_str(&line)?;
+            // Windows programs begin a text file with a byte order mark.
+            let value: serde_json::Value =
+                serde_json::from_str(line.trim_start_matches('\u{feff}'))?;
             let object = value.as_object().ok_or(LineError::NoObject)?;
             let field = |value: &serde_json::Value| match value {
                 serde_json::Value::String(text) => Some(text.clone()),

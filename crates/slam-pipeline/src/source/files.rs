@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use slam_recipe::Key;
 
 /// File name endings that are taken for audio; what a file really is, the decoder finds out.
-pub(super) const EXTENSIONS: [&str; 12] =
-    ["wav", "flac", "mp3", "ogg", "oga", "opus", "aif", "aiff", "aifc", "m4a", "aac", "sph"];
+pub(super) const EXTENSIONS: [&str; 16] = [
+    "wav", "wave", "flac", "mp3", "mp2", "ogg", "oga", "opus", "aif", "aiff", "aifc", "m4a", "m4b",
+    "mp4", "aac", "sph",
+];
 
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +30,10 @@ pub(crate) fn absolute(path: PathBuf) -> PathBuf {
 
 /// Whether a file's name is that of a lossy format.
 pub(super) fn is_lossy(path: &Path) -> bool {
-    has_ending(&path.to_string_lossy(), &["mp3", "ogg", "oga", "opus", "m4a", "aac"])
+    has_ending(
+        &path.to_string_lossy(),
+        &["mp3", "mp2", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "aac"],
+    )
 }
 
 pub(super) fn has_ending(name: &str, endings: &[&str]) -> bool {

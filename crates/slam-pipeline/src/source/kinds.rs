@@ -7,7 +7,7 @@ use slam_recipe::source::Source;
 
 use super::error::SourceError;
 use super::files::{SourceFile, has_ending, is_audio};
-use super::list::list;
+use super::list::{Listed, list};
 use super::shard_files::{ShardFiles, into_shards};
 use super::{expected, manifest};
 
@@ -40,7 +40,7 @@ enum Holds {
 
 fn kind(source: &Source) -> Kind {
     let audio = Kind {
-        what: "audio files (wav, flac, mp3, ogg, oga, opus, aif, aiff, aifc, m4a, aac)",
+        what: "audio files (wav, flac, mp3, mp2, ogg, oga, opus, aif, aiff, aifc, m4a, m4b, mp4, aac, sph)",
         wanted: is_audio,
         group: |name| name,
         left_out: &[],
@@ -128,7 +128,7 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
         Some(subsets) => format!("{} of the subsets {}", kind.what, subsets.join(", ")),
         None => kind.what.to_owned(),
     };
-    let files = list(Path::new(folder), &what, &wanted)?;
+    let Listed { files, refused } = list(Path::new(folder), &what, &wanted)?;
     let only_sidecars =
         kind.holds == Holds::Recording && !files.iter().any(|f| is_audio(&f.relative));
     if only_sidecars {
@@ -162,6 +162,9 @@ pub fn shards(dataset: &Dataset) -> Result<Option<Vec<ShardFiles>>, SourceError>
         } else {
             out.extend((0..parts).map(|i| ShardFiles { part: Some((i, parts)), ..files.clone() }));
         }
+    }
+    if let Some(first) = out.first_mut() {
+        first.refused = refused;
     }
     Ok(Some(out))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use slam_recipe::Key;
-use slam_recipe::params::FileEntry;
+use slam_recipe::params::{FileEntry, Refused};
 use slam_recipe::source::{Folder, RecordingsManifest};
 use slam_recipe::work::Input;
 
@@ -22,7 +22,8 @@ struct Entry {
     path: PathBuf,
 }
 
-/// The recordings of a manifest, in its order. A recording that is not there is quarantined by ingest.
+/// The recordings of a manifest, in its order. A recording that is not there, and a row that cannot be used, are
+/// quarantined by ingest.
 pub(super) fn shards(
     dataset: &str,
     recordings: &RecordingsManifest,
@@ -36,9 +37,10 @@ pub(super) fn shards(
         .map_err(|source| SourceError::Read { path: path.clone(), source })?;
     let entries =
         entries(path, &text, recordings.folder.as_deref()).map_err(|fault| refuse(path, fault))?;
-    let distinct: BTreeSet<&Path> = entries.iter().map(|e| e.path.as_path()).collect();
+    let used = || entries.iter().flatten();
+    let distinct: BTreeSet<&Path> = used().map(|e| e.path.as_path()).collect();
     let mut uses: HashMap<&Path, u64> = HashMap::new();
-    for entry in &entries {
+    for entry in used() {
         *uses.entry(&entry.path).or_default() += 1;
     }
     let known: HashMap<&Path, (u64, Key)> = distinct
@@ -50,50 +52,114 @@ pub(super) fn shards(
             (path, (size, key))
         })
         .collect();
-    let size = |e: &&Entry| {
-        let (size, uses) = (known[e.path.as_path()].0, uses[e.path.as_path()]);
-        size / uses.max(1)
+    let size = |e: &&Result<Entry, Refused>| match e {
+        Ok(e) => known[e.path.as_path()].0 / uses[e.path.as_path()].max(1),
+        Err(_) => 0,
     };
     let mut folder = Folder::default();
     if let Some(split) = &recordings.split {
         folder.split.clone_from(split);
     }
+    if let Some(percent) = recordings.validation_percent {
+        folder.validation_percent = percent;
+    }
     let shards = into_shards(entries.iter().collect(), size, shard_bytes);
-    let shard = |entries: Vec<&Entry>| {
+    let shard = |entries: Vec<&Result<Entry, Refused>>| {
         let mut shard = ShardFiles::of_entries(folder.clone());
         for entry in entries {
-            let key = known[entry.path.as_path()].1.clone();
-            shard.entries.push(entry.file.clone());
-            shard.inputs.push(Input { path: absolute(entry.path.clone()), key });
+            match entry {
+                Ok(entry) => {
+                    let key = known[entry.path.as_path()].1.clone();
+                    shard.entries.push(entry.file.clone());
+                    shard.inputs.push(Input { path: absolute(entry.path.clone()), key });
+                }
+                Err(refused) => shard.refused.push(refused.clone()),
+            }
         }
         shard
     };
     Ok(shards.into_iter().map(shard).collect())
 }
 
-fn entries(path: &Path, text: &str, folder: Option<&Path>) -> Result<Vec<Entry>, ManifestFault> {
+/// The rows of a manifest: recordings, and what cannot be used.
+fn entries(
+    path: &Path,
+    text: &str,
+    folder: Option<&Path>,
+) -> Result<Vec<Result<Entry, Refused>>, ManifestFault> {
+    // Windows programs begin a text file with a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let mut root = folder.unwrap_or(beside).to_owned();
     let rows = match ending.as_str() {
-        "tsv" => separated(text, b'\t')?,
+        "tsv" => match fairseq(text) {
+            Some((first, rows)) => {
+                if folder.is_none() {
+                    root = beside.join(first);
+                }
+                rows
+            }
+            None => separated(text, b'\t')?,
+        },
         "csv" => separated(text, b',')?,
-        "jsonl" | "json" => lines(text)?,
+        "jsonl" | "json" => lines(text),
         _ => return Err(ManifestFault::Ending),
     };
-    let folder = folder.unwrap_or_else(|| path.parent().unwrap_or(Path::new("")));
+    let root = absolute(root);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut ids = BTreeMap::new();
     let mut entries = Vec::new();
+    let mut first_fault = None;
     for (row, fields) in rows {
-        let entry = entry(&fields, folder).map_err(|fault| ManifestFault::Row { row, fault })?;
-        let id = entry.file.id.clone().unwrap_or_default();
-        if let Some(first) = ids.insert(id.clone(), row) {
-            return Err(ManifestFault::Twice { first, second: row, id });
+        match fields.and_then(|fields| entry(&fields, &root)) {
+            Ok(entry) => {
+                let id = entry.file.id.clone().unwrap_or_default();
+                if let Some(first) = ids.insert(id.clone(), row) {
+                    return Err(ManifestFault::Twice { first, second: row, id });
+                }
+                entries.push(Ok(entry));
+            }
+            Err(fault) => {
+                let place = format!("{name} row {row}");
+                entries.push(Err(Refused {
+                    id: place.clone(),
+                    source: place,
+                    reason: "row of the manifest".to_owned(),
+                    error: fault.to_string(),
+                }));
+                first_fault.get_or_insert((row, fault));
+            }
         }
-        entries.push(entry);
     }
-    if entries.is_empty() { Err(ManifestFault::Empty) } else { Ok(entries) }
+    match first_fault {
+        // A manifest of another form, not one with a few bad rows.
+        Some((row, fault)) if ids.is_empty() => Err(ManifestFault::Row { row, fault }),
+        None if ids.is_empty() => Err(ManifestFault::Empty),
+        _ => Ok(entries),
+    }
 }
 
-type Row = (usize, Map<String, Value>);
+/// A row by its number, from 1.
+type Row = (usize, Result<Map<String, Value>, RowFault>);
+
+/// The root and the rows of a manifest in fairseq's form: a line with a folder, then lines of a path below it and
+/// a number of samples.
+fn fairseq(text: &str) -> Option<(&str, Vec<Row>)> {
+    let mut lines = text.lines();
+    let root = lines.next().filter(|line| !line.contains('\t') && !PATHS.contains(&line.trim()))?;
+    let fields = |line: &str| -> Option<String> {
+        let (path, samples) = line.split_once('\t')?;
+        samples.trim().parse::<u64>().ok().map(|_| path.to_owned())
+    };
+    lines.clone().next().and_then(fields)?;
+    let row = |(i, line): (usize, &str)| {
+        let path = fields(line).ok_or(RowFault::Fairseq);
+        (i + 1, path.map(|path| Map::from_iter([("path".to_owned(), json!(path))])))
+    };
+    let lines = lines.filter(|line| !line.trim().is_empty());
+    Some((root.trim(), lines.enumerate().map(row).collect()))
+}
 
 fn separated(text: &str, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
     let mut reader = csv::ReaderBuilder::new()
@@ -101,29 +167,25 @@ fn separated(text: &str, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
         .quoting(delimiter == b',')
         .from_reader(text.as_bytes());
     let columns = reader.headers()?.clone();
-    reader
-        .records()
-        .enumerate()
-        .map(|(i, record)| {
-            let record = record?;
+    let row = |(i, record): (usize, Result<csv::StringRecord, csv::Error>)| {
+        let fields = record.map_err(|e| RowFault::Fields(e.to_string())).map(|record| {
             let fields = columns.iter().zip(&record).filter(|(_, value)| !value.is_empty());
-            Ok((i + 1, fields.map(|(c, v)| (c.trim().to_owned(), json!(v))).collect()))
-        })
-        .collect()
+            fields.map(|(c, v)| (c.trim().to_owned(), json!(v))).collect()
+        });
+        (i + 1, fields)
+    };
+    Ok(reader.records().enumerate().map(row).collect())
 }
 
-fn lines(text: &str) -> Result<Vec<Row>, ManifestFault> {
+fn lines(text: &str) -> Vec<Row> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(i, line)| {
-            let fields = serde_json::from_str(line)
-                .map_err(|source| ManifestFault::Line { line: i + 1, source })?;
-            Ok((i + 1, fields))
-        })
-        .collect()
+    let row = |(i, line): (usize, &str)| {
+        (i + 1, serde_json::from_str(line).map_err(|e| RowFault::Json(e.to_string())))
+    };
+    lines.map(row).collect()
 }
 
-fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, RowFault> {
+fn entry(fields: &Map<String, Value>, root: &Path) -> Result<Entry, RowFault> {
     let text = |name: &str| match fields.get(name)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -142,6 +204,7 @@ fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, RowFault> 
         let columns: Vec<_> = fields.keys().map(String::as_str).collect();
         return Err(RowFault::NoPath { columns: columns.join(", ") });
     };
+    let name = below(root, name)?;
     let start = seconds("start")?.map_or_else(|| seconds("offset"), |s| Ok(Some(s)))?;
     let duration = seconds("duration")?;
     // A duration alone is that of the whole file.
@@ -163,7 +226,7 @@ fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, RowFault> 
             format!("{name}@{}-{end}", start.unwrap_or(0.0))
         }
     });
-    let path = folder.join(&name);
+    let path = root.join(&name);
     let file = FileEntry {
         name,
         id: Some(id),
@@ -175,6 +238,18 @@ fn entry(fields: &Map<String, Value>, folder: &Path) -> Result<Entry, RowFault> 
         item: None,
     };
     Ok(Entry { file, path })
+}
+
+/// A recording's path below the root: what it is called on every machine.
+fn below(root: &Path, name: String) -> Result<String, RowFault> {
+    let path = Path::new(&name);
+    if !path.is_absolute() {
+        return Ok(name);
+    }
+    match path.strip_prefix(root).ok().and_then(Path::to_str) {
+        Some(below) => Ok(below.to_owned()),
+        None => Err(RowFault::Outside { path: path.to_owned(), root: root.to_owned() }),
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +278,7 @@ mod tests {
         let [shard] = &shards[..] else { panic!("{shards:?}") };
         assert_eq!(
             serde_json::to_value(&shard.source).unwrap(),
-            json!({"kind": "folder", "split": "test"})
+            json!({"kind": "folder", "split": "test", "validation_percent": 1.0})
         );
         let entries = serde_json::to_value(&shard.entries).unwrap();
         let first = json!({
@@ -229,6 +304,54 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_cannot_be_used_is_left_out_alone_and_counted() {
+        for (name, text) in [
+            ("m.tsv", "\u{feff}path\tspeaker\na.wav\ts\nb.wav\tt\textra\n"),
+            ("m.jsonl", "\u{feff}{\"path\": \"a.wav\"}\n{\"path\"\n"),
+            ("m.csv", "\u{feff}path,start\na.wav,\nb.wav,soon\n"),
+        ] {
+            let shards = plan(name, text).unwrap();
+            let [shard] = &shards[..] else { panic!("{shards:?}") };
+            assert_eq!((shard.entries.len(), shard.refused.len()), (1, 1), "{name}");
+            assert_eq!(shard.entries[0].name, "a.wav");
+            assert_eq!(shard.refused[0].id, format!("{name} row 2"));
+        }
+    }
+
+    #[test]
+    fn fairseqs_form_names_its_root_and_paths_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("wavs")).unwrap();
+        fs::write(dir.path().join("wavs/a.wav"), b"a").unwrap();
+        let root = dir.path().join("wavs").display().to_string();
+        for (root, rest) in [(root.as_str(), "a.wav\t12\n"), ("wavs", "a.wav\t12\nbad\n")] {
+            let file = dir.path().join("train.tsv");
+            fs::write(&file, format!("{root}\n{rest}")).unwrap();
+            let recordings = RecordingsManifest { file: Some(file), ..Default::default() };
+            let shards = shards("d", &recordings, 1 << 28).unwrap();
+            let entry = serde_json::to_value(&shards[0].entries[0]).unwrap();
+            assert_eq!(entry, json!({"name": "a.wav", "id": "a.wav"}));
+            assert_eq!(shards[0].inputs[0].key, Key::of_bytes(b"a"));
+            assert_eq!(shards[0].refused.len(), rest.lines().count() - 1);
+        }
+    }
+
+    #[test]
+    fn an_absolute_path_is_called_by_what_is_below_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.wav"), b"a").unwrap();
+        let file = dir.path().join("m.jsonl");
+        let row = |path: &Path| format!("{}\n", json!({"audio_filepath": path}));
+        let text = row(&dir.path().join("a.wav")) + &row(Path::new("/elsewhere/b.wav"));
+        fs::write(&file, text).unwrap();
+        let recordings = RecordingsManifest { file: Some(file), ..Default::default() };
+        let shards = shards("d", &recordings, 1 << 28).unwrap();
+        assert_eq!(shards[0].entries[0].name, "a.wav");
+        assert_eq!(shards[0].entries[0].id.as_deref(), Some("a.wav"));
+        assert!(shards[0].refused[0].error.contains("source.folder"), "{shards:?}");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_row() {
         for (name, text, named) in [
             ("m.tsv", "wave\nb.wav\n", "one of path, audio"),
@@ -236,7 +359,8 @@ mod tests {
             ("m.tsv", "path\tstart\nb.wav\tsoon\n", "row 1: start is 'soon'"),
             ("m.tsv", "path\tstart\tend\nb.wav\t3\t2\n", "row 1: it ends"),
             ("m.tsv", "path\n", "no recording"),
-            ("m.jsonl", "{\n", "line 1"),
+            ("m.jsonl", "{\n", "row 1: "),
+            ("m.tsv", "path\n/elsewhere/b.wav\n", "not below"),
             ("m.txt", "path\n", ".tsv"),
         ] {
             let error = plan(name, text).unwrap_err();

@@ -1,5 +1,7 @@
 //! Manifests of recordings that cannot be used.
 
+use std::path::PathBuf;
+
 /// Columns that name the recording; the last is that of NeMo's manifests.
 pub(super) const PATHS: [&str; 4] = ["path", "audio", "file", "audio_filepath"];
 
@@ -15,14 +17,6 @@ pub enum ManifestFault {
     /// It is no table.
     #[error(transparent)]
     Table(#[from] csv::Error),
-    /// A line is no JSON object.
-    #[error("line {line}: {source}")]
-    Line {
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
     /// A row cannot be used.
     #[error("row {row}: {fault}")]
     Row {
@@ -49,6 +43,25 @@ pub enum ManifestFault {
 /// What is wrong with a row of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowFault {
+    /// It has more or fewer fields than the table has columns.
+    #[error("{0}")]
+    Fields(String),
+    /// It is no JSON object.
+    #[error("it is no JSON object: {0}")]
+    Json(String),
+    /// It is no row of fairseq's.
+    #[error("expected a path, a tab and a number of samples")]
+    Fairseq,
+    /// Its path would be another on every machine.
+    #[error(
+        "{path} is not below {root}; name the folder that the recordings are below (source.folder)"
+    )]
+    Outside {
+        /// The recording.
+        path: PathBuf,
+        /// What paths are relative to.
+        root: PathBuf,
+    },
     /// No column names a recording.
     #[error("no column names a recording (one of {}); its columns are {columns}", PATHS.join(", "))]
     NoPath {

@@ -19,7 +19,7 @@ use slam_recipe::work::Input;
 pub use error::SourceError;
 pub use files::SourceFile;
 pub use kinds::shards;
-pub use list::list_folder;
+pub use list::{Listed, list_folder};
 pub use manifest_fault::ManifestFault;
 pub use shard_files::ShardFiles;
 

@@ -1,6 +1,6 @@
 //! The files that go into one shard.
 
-use slam_recipe::params::FileEntry;
+use slam_recipe::params::{FileEntry, Refused};
 use slam_recipe::source::{Folder, Source};
 use slam_recipe::work::Input;
 
@@ -15,6 +15,8 @@ pub struct ShardFiles {
     pub entries: Vec<FileEntry>,
     /// The files.
     pub inputs: Vec<Input>,
+    /// What belongs there and could not be listed.
+    pub refused: Vec<Refused>,
     /// Of files that hold rows: the i-th of so many equal parts.
     pub part: Option<(u64, u64)>,
 }
@@ -22,7 +24,7 @@ pub struct ShardFiles {
 impl ShardFiles {
     /// No files of a source.
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, entries: Vec::new(), inputs: Vec::new(), part: None }
+        Self { source, entries: Vec::new(), inputs: Vec::new(), refused: Vec::new(), part: None }
     }
 
     /// No files of a folder whose entries say what is known of each.

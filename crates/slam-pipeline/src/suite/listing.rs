@@ -60,9 +60,19 @@ impl Listing {
     }
 }
 
-/// The recordings of a folder, as `folder/…/stem`.
-pub(super) fn recordings(folder: &Path) -> Result<Vec<SourceFile>, SourceError> {
-    source::list_folder(folder)
+/// The recordings of a folder. What cannot be listed is refused.
+pub(super) fn recordings(
+    folder: &Path,
+    listing: &mut Listing,
+) -> Result<Vec<SourceFile>, SourceError> {
+    let listed = source::list_folder(folder)?;
+    listing.refused.extend(listed.refused);
+    Ok(listed.files)
+}
+
+/// A number of digits alone: Rust's own parser takes a sign as well.
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// A relative path's folder (without a last `/`) and its file's stem.

@@ -6,25 +6,27 @@ use std::path::Path;
 use slam_recipe::item::{BenchmarkItem, Side};
 use slam_recipe::source::Suite;
 
-use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
+use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, number, recordings};
 use crate::source::{SourceError, SourceFile};
 
 /// Lists `<part>/sample_<i>_….wav`.
 pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
     let name = name_or(suite, "salmon");
     let mut listing = Listing::default();
-    let mut samples: BTreeMap<(String, u64), Vec<SourceFile>> = BTreeMap::new();
-    for file in recordings(folder)? {
+    let mut samples: BTreeMap<(String, (u64, String)), Vec<SourceFile>> = BTreeMap::new();
+    for file in recordings(folder, &mut listing)? {
         let (part, stem) = folder_and_stem(&file.relative);
         let number = stem
             .strip_prefix("sample_")
-            .and_then(|rest| rest.split_once('_').map_or(rest, |(number, _)| number).parse().ok());
+            .map(|rest| rest.split_once('_').map_or(rest, |(digits, _)| digits))
+            .and_then(|digits| Some((number(digits)?, digits.to_owned())));
         match number {
+            // `sample_2` and `sample_02` are two samples.
             Some(number) => samples.entry((part.to_owned(), number)).or_default().push(file),
             None => listing.refuse(&file, NO_ITEM, "its name is not sample_<number>_…"),
         }
     }
-    for ((part, number), mut files) in samples {
+    for ((part, (number, _)), mut files) in samples {
         files.sort_by(|a, b| a.relative.cmp(&b.relative));
         if files.len() != 2 {
             // Which is the positive shows only beside the other.

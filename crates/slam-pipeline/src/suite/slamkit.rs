@@ -5,7 +5,7 @@ use std::path::Path;
 use slam_recipe::item::{BenchmarkItem, Side};
 use slam_recipe::source::Suite;
 
-use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, recordings};
+use super::listing::{Listing, NO_ITEM, folder_and_stem, name_or, number, recordings};
 use crate::source::SourceError;
 
 /// Lists `<kind>/<n><mark>….wav`: slamkit sorts by n and takes every second file for the positive, which is
@@ -19,10 +19,10 @@ pub(super) fn list(
 ) -> Result<Listing, SourceError> {
     let name = name_or(suite, name);
     let mut listing = Listing::default();
-    for file in recordings(folder)? {
+    for file in recordings(folder, &mut listing)? {
         let (kind, stem) = folder_and_stem(&file.relative);
-        let number = stem.split_once(mark).map_or(stem, |(number, _)| number).parse::<u64>();
-        let Ok(number) = number else {
+        let number = number(stem.split_once(mark).map_or(stem, |(number, _)| number));
+        let Some(number) = number else {
             listing.refuse(
                 &file,
                 NO_ITEM,

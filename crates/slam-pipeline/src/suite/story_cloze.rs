@@ -12,7 +12,7 @@ use crate::source::SourceError;
 pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError> {
     let name = name_or(suite, "story-cloze");
     let mut listing = Listing::default();
-    for file in recordings(folder)? {
+    for file in recordings(folder, &mut listing)? {
         let (voice, stem) = folder_and_stem(&file.relative);
         let (side, lead, rest) = if let Some(rest) = stem.strip_suffix("_incorrect") {
             (Side::Negative, "1_", rest)

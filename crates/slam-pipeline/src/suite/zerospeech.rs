@@ -37,7 +37,7 @@ pub(super) fn list(suite: &Suite, folder: &Path) -> Result<Listing, SourceError>
         .map(|r| refused(&r.id, &format!("{GOLD} line {}", r.line), "unusable rows", r.error));
     listing.refused.extend(left_out);
     let mut files: BTreeMap<String, SourceFile> = BTreeMap::new();
-    for file in recordings(&folder)? {
+    for file in recordings(&folder, &mut listing)? {
         let (_, stem) = folder_and_stem(&file.relative);
         let stem = stem.to_owned();
         if let Some(other) = files.get(&stem) {

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::split::train;
 
-/// Audio files, one utterance each. Ids are paths below the folder unless the plan gives others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Audio files, one utterance each. Ids are paths below the folder unless the plan gives others. Of rows that would be
+/// `train`, a share is validation: a speaker, or a file whose speaker is not known, is in it or not by a hash of the
+/// name, whatever else there is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Folder {
     /// The folder.
@@ -19,11 +21,14 @@ pub struct Folder {
     /// The split of every row that the plan gives no other.
     #[serde(default = "train")]
     pub split: String,
+    /// The share of `train` that is held out for validation, in percent.
+    #[serde(default = "one")]
+    pub validation_percent: f64,
 }
 
 impl Default for Folder {
     fn default() -> Self {
-        Self { folder: None, subsets: None, split: train() }
+        Self { folder: None, subsets: None, split: train(), validation_percent: one() }
     }
 }
 
@@ -110,8 +115,8 @@ pub struct SpokenSwag {
     pub split: Option<String>,
 }
 
-/// A TSV, CSV or JSON-lines table that names recordings and what is known of each.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A TSV, CSV or JSON-lines table that names recordings and what is known of each, or one in fairseq's form.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingsManifest {
     /// The table. Where absent, the source is that of the data manifest `name`.
@@ -126,4 +131,8 @@ pub struct RecordingsManifest {
     /// The split of rows that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// The share of rows that name no split which is held out for validation, in percent, by speaker where known
+    /// [default: 1].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_percent: Option<f64>,
 }

@@ -44,7 +44,7 @@ fn the_public_layout_gives_speakers_and_voice_activity() {
 #[test]
 fn about_the_wanted_share_of_books_is_held_out_and_more_of_them_keep_the_first() {
     let held = |percent: f64| -> Vec<u32> {
-        (0..20_000).filter(|i| held_out(&(i / 3).to_string(), &i.to_string(), percent)).collect()
+        (0..20_000).filter(|i| held_out(&format!("{}-{i}", i / 3), percent)).collect()
     };
     let (one, two) = (held(1.0), held(2.0));
     assert!((150..250).contains(&one.len()), "{}", one.len());
