@@ -69,11 +69,13 @@ fn a_dataset_is_exported_whole_or_not_at_all() {
     let shard = fs::read_dir(units).unwrap().map(|e| e.unwrap().path());
     fs::remove_file(shard.filter(|p| p.extension().is_some_and(|e| e == "parquet")).min().unwrap())
         .unwrap();
-    let said = run(&export).unwrap();
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.stderr.contains("missing or stale"), "{}", said.stderr);
-    assert!(said.stderr.contains("shards rebuild"), "{}", said.stderr);
-    assert!(!out.exists());
+    for name in ["demo-stories", "./demo-stories/"] {
+        let said = run(&[&export[..2], &[name], &export[3..]].concat()).unwrap();
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stderr.contains("missing or stale"), "{}", said.stderr);
+        assert!(said.stderr.contains("shards rebuild demo-stories --data"), "{}", said.stderr);
+        assert!(!out.exists());
+    }
 }
 
 #[test]

@@ -127,9 +127,9 @@ fn a_lock_that_cannot_be_used_is_said_and_left_as_it_is() {
     ok(command(&["prepare-data"]));
     let good = fs::read(data.join("slam.lock")).unwrap();
     let mut newer = lock(&data);
-    newer["version"] = json!(2);
+    newer["version"] = json!(3);
     let newer = serde_json::to_vec(&newer).unwrap();
-    for (bad, says) in [(&newer[..], "version 2"), (&good[..good.len() / 2], "no recipe lock")] {
+    for (bad, says) in [(&newer[..], "version 3"), (&good[..good.len() / 2], "no recipe lock")] {
         fs::write(data.join("slam.lock"), bad).unwrap();
         for arguments in [&["prepare-data"][..], &["shards", "status"], &["shards", "rebuild"]] {
             let said = command(arguments);
@@ -290,7 +290,7 @@ fn another_folder_of_the_same_name_does_not_replace_the_first() {
     assert_eq!(tree(&data.join("clips")), before);
     ok(prepare(&clips[1], &["--dataset", "german"]));
     assert_eq!(tree(&data.join("clips")), before);
-    // The same folder again is no other one, by whatever path.
+    // The same folder under another path is not refused.
     let again = folder.path().join("de/../en/clips");
     let said = ok(prepare(&again, &[]));
     assert!(said.stdout.starts_with("0 shards made"), "{}", said.stdout);

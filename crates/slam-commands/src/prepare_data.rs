@@ -59,9 +59,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         take_folder(&mut pipeline, folder, arguments.dataset.as_deref());
     }
     let root = Root::new(&arguments.data)?;
-    if let (Some(folder), None) = (&arguments.input, &arguments.dataset) {
-        check_name_is_free(&pipeline, folder, &root.folder)?;
-    }
     let asked = arguments.dataset.as_deref();
     sources::settle(&mut pipeline, asked, &arguments.sources, &root.folder, common)?;
     if let Some(seconds) = arguments.max_seconds {
@@ -87,6 +84,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     run::check_root(&root.folder)?;
     let programs = Programs::for_pipeline(&pipeline, &common.device)?;
     let worker = programs.slam.clone();
+    if let (Some(folder), None) = (&arguments.input, &arguments.dataset) {
+        root.pull_lock(&worker)?;
+        check_name_is_free(&pipeline, folder, &root.folder)?;
+    }
     root.sync(&worker, &plan)?;
     let selection = select(&plan, choice, &root.folder)?;
     push_left_over(&plan, &root, &worker)?;
@@ -100,7 +101,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Fails where another folder of the same name was prepared before: its shards would be replaced.
-fn check_name_is_free(pipeline: &Pipeline, folder: &Path, root: &Path) -> Result<(), Failure> {
+pub(crate) fn check_name_is_free(
+    pipeline: &Pipeline,
+    folder: &Path,
+    root: &Path,
+) -> Result<(), Failure> {
     let resolved = |path: &Path| {
         path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
     };
@@ -108,14 +113,13 @@ fn check_name_is_free(pipeline: &Pipeline, folder: &Path, root: &Path) -> Result
     let named = |d: &&LockedDataset| pipeline.dataset(&d.dataset.name).is_some();
     for locked in lock.datasets.iter().filter(named) {
         let before = locked.dataset.source.folder();
-        if before.is_some_and(|before| resolved(before) != resolved(folder)) {
+        if before.is_none_or(|before| resolved(before) != resolved(folder)) {
             return Err(Failure::Usage(format!(
                 "dataset '{}' in {} was made of {}, and its shards would be replaced; give this one a name of its own \
-                 (--dataset NAME), or say --dataset {} to replace them",
+                 (--dataset NAME), or name another data root (--data)",
                 locked.dataset.name,
                 root.display(),
-                before.unwrap_or(Path::new("")).display(),
-                locked.dataset.name
+                before.map_or("no folder".to_owned(), |before| before.display().to_string())
             )));
         }
     }
@@ -141,7 +145,9 @@ pub(crate) fn select(plan: &Plan, choice: Choice<'_>, root: &Path) -> anyhow::Re
 pub(crate) fn take_folder(pipeline: &mut Pipeline, folder: &Path, name: Option<&str>) {
     let default = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let name = name.unwrap_or(if default.is_empty() { "recordings" } else { &default });
-    let source = Source::Folder(Folder { folder: Some(folder.to_owned()), ..Folder::default() });
+    // The lock keeps it, and the next command may start elsewhere.
+    let place = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let source = Source::Folder(Folder { folder: Some(place), ..Folder::default() });
     pipeline.datasets = vec![Dataset::new(name, source)];
     if let Some(fit_on) = &mut pipeline.tokeniser.fit_on {
         name.clone_into(fit_on);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use slam_pipeline::{DataManifest, RunStep};
 use slam_recipe::lock::{Lock, LockedDataset};
-use slam_recipe::pipeline::{Dataset, Model};
+use slam_recipe::pipeline::{Dataset, Model, Role};
 use slam_recipe::source::Source;
 use slam_recipe::{Pipeline, Request};
 
@@ -133,7 +133,14 @@ fn choose(pipeline: &mut Pipeline, name: &str) -> anyhow::Result<()> {
     if pipeline.dataset(name).is_some() {
         pipeline.datasets.retain(|d| d.name == name || Some(&d.name) == fit_on.as_ref());
     } else if let Some(manifest) = shipped::manifest(name)? {
-        pipeline.datasets = vec![manifest.dataset()];
+        let dataset = manifest.dataset();
+        if dataset.role == Role::Benchmark {
+            // A suite has nothing to fit on: its units are those of the pipeline's tokeniser.
+            pipeline.datasets.retain(|d| Some(&d.name) == fit_on.as_ref());
+            pipeline.datasets.push(dataset);
+            return Ok(());
+        }
+        pipeline.datasets = vec![dataset];
         if let Some(fit_on) = &mut pipeline.tokeniser.fit_on {
             name.clone_into(fit_on);
         }

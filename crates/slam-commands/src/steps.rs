@@ -44,13 +44,13 @@ pub(crate) fn once(
 }
 
 impl Runner {
-    /// A runner of steps that the same command goes on with.
+    /// Makes a runner. After an interruption, it says that the same command goes on.
     pub(crate) fn new(worker: PathBuf, device: &Devices, folder: &Path, events: Events) -> Self {
         let (device, folder) = (device.clone(), folder.to_owned());
         Self { worker, device, folder, events, resume: "the same command".into() }
     }
 
-    /// The same for steps that another command goes on with.
+    /// Names another command that goes on after an interruption.
     pub(crate) fn resumed_by(self, resume: String) -> Self {
         Self { resume, ..self }
     }

@@ -10,7 +10,7 @@ use slam_recipe::{Pipeline, Receipt, Stage, publish};
 
 use crate::exit::Failure;
 use crate::options::Common;
-use crate::prepare_data::take_folder;
+use crate::prepare_data::{check_name_is_free, take_folder};
 use crate::programs::Programs;
 use crate::root::{Data, Root};
 use crate::run;
@@ -89,10 +89,15 @@ fn fit_kmeans(a: &FitArguments) -> anyhow::Result<()> {
         tokeniser.kmeans.seed = seed;
     }
     let shards = tokeniser.fit_shards;
+    pipeline.check_datasets().map_err(|e| Failure::Usage(e.to_string()))?;
     let plan = Plan::new(&pipeline)?;
     let root = Root::new(&a.data)?;
     run::check_root(&root.folder)?;
     let programs = Programs::for_pipeline(&pipeline, &a.common.device)?;
+    if let Some(folder) = &a.input {
+        root.pull_lock(&programs.slam)?;
+        check_name_is_free(&pipeline, folder, &root.folder)?;
+    }
     let settings = a.common.settings(&root, programs);
     let stage_of = |stage: Stage| {
         plan.stages

@@ -1,8 +1,8 @@
 //! How commands and workers take SIGINT, SIGTERM and SIGUSR1, which schedulers send before the time is up: the
 //! first one ends work cleanly, a second one of the same kind at once.
 //!
-//! Of the same kind: Ctrl-C reaches a whole process group, and a command passes it on to its workers as SIGTERM.
-//! The two together are one wish.
+//! Of the same kind, because one Ctrl-C reaches a worker twice: as SIGINT, which the whole process group gets, and as
+//! SIGTERM from the command that started it. The two must not count as two requests.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};

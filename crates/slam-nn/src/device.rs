@@ -9,8 +9,7 @@ use std::path::PathBuf;
 pub enum DeviceError {
     /// The program was built without the device's kernels.
     #[error(
-        "this build has no `{device}`: rebuild the worker with \
-         `cargo build --release -p slam-worker --features {feature}`"
+        "this build has no `{device}`: build the program again with `--features {feature}`, or use another device"
     )]
     NotBuilt {
         /// The device asked for.

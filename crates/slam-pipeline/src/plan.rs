@@ -219,6 +219,11 @@ fn import_units(
     params: &ImportParams,
 ) -> Result<StagePlan, SourceError> {
     let shards = source::shards(dataset)?.unwrap_or_default();
+    // Units of other programs are few large files; one that cannot be listed is no row that may be left out.
+    if let Some(refused) = shards.iter().flat_map(|files| &files.refused).next() {
+        let (name, fault) = (refused.source.clone(), refused.error.clone());
+        return Err(SourceError::Unlisted { name, fault });
+    }
     let work = |files: source::ShardFiles| (Work::ImportUnits(params.clone()), files.inputs);
     let work = shards.into_iter().map(work).collect();
     Ok(StagePlan::new(&dataset.name, Stage::Unitise, Some(tokeniser), work))

@@ -18,7 +18,7 @@ pub enum DeviceSpec {
     Wgpu(usize),
 }
 
-/// A name that is no device's.
+/// A device name that is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown device `{0}`: use auto, cpu, cuda, cuda:N, wgpu or wgpu:N")]
 pub struct UnknownDevice(String);

@@ -56,7 +56,8 @@ pub struct IngestParams {
     /// The input files, of a source that reads files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileEntry>,
-    /// What could not even be listed: rows of a manifest that are wrong, files without a name in UTF-8.
+    /// What could not be listed: rows of a manifest that are wrong, files that are not named in UTF-8, links to
+    /// nothing, pipes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
 }
@@ -240,15 +241,15 @@ pub struct BenchmarkParams {
     pub refused: Vec<Refused>,
 }
 
-/// Something in a suite that is left out, and why.
+/// Something in a source that is left out when it is listed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
-    /// The item, or the file where it is no item's.
+    /// The item, or the file or row where it is no item's.
     pub id: String,
-    /// The file or line it comes from, below the suite's folder.
+    /// The file or line it comes from, below the source's folder.
     pub source: String,
-    /// In a few words that are counted.
+    /// In a few words, which the benchmark stage counts.
     pub reason: String,
     /// Why, whole.
     pub error: String,

@@ -53,6 +53,12 @@ pub enum PublishError {
         /// Why.
         source: serde_json::Error,
     },
+    /// There is a folder, a device or a pipe in its place.
+    #[error("{path} is there and is not a file; name another place")]
+    NoFile {
+        /// The place.
+        path: PathBuf,
+    },
     /// Anything else.
     #[error("failed to write {path}: {source}")]
     Io {
@@ -109,6 +115,10 @@ impl Staged {
     /// If the file is missing, or the disk refuses; the target is then as it was.
     pub fn publish(self) -> Result<(), PublishError> {
         let wrap = |e| PublishError::new(&self.target, e);
+        // A rename would put a file in the place of a device or a pipe, which others use.
+        if fs::metadata(&self.target).is_ok_and(|m| !m.is_file()) {
+            return Err(PublishError::NoFile { path: self.target.clone() });
+        }
         File::open(&self.temporary).and_then(|f| f.sync_all()).map_err(wrap)?;
         fs::rename(&self.temporary, &self.target).map_err(wrap)?;
         // The rename itself must survive a power cut; some file systems refuse to sync a folder.
@@ -211,6 +221,20 @@ fn parent(path: &Path) -> &Path {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_in_the_place_of_a_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        for path in [path.as_path(), dir.path()] {
+            let error = write(path, b"x").unwrap_err();
+            assert!(matches!(error, PublishError::NoFile { .. }), "{error}");
+        }
+        assert!(!fs::metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn an_unpublished_file_leaves_the_old_one_and_no_litter() {

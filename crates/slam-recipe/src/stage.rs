@@ -46,7 +46,7 @@ impl Stage {
     /// Raised when the same input gives other bytes.
     pub fn version(self) -> u32 {
         match self {
-            Self::Ingest => 6,
+            Self::Ingest => 7,
             Self::FitKmeans => 2,
             Self::Pair => 1,
             Self::Unitise => 3,

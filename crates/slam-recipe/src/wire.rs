@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of the wire format. Raise it with every change of a request, a work list or an event.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A value beside the version of the format that it is written in.
 #[derive(Clone, Debug, PartialEq, Serialize)]

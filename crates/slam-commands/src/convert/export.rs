@@ -1,7 +1,7 @@
 //! `export`: checkpoints and units in the forms of other programs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use slam_recipe::lock::{Lock, LockError, Shard};
@@ -79,6 +79,9 @@ fn unit_shards(
     dataset: &Path,
     tokeniser: Option<&str>,
 ) -> anyhow::Result<Vec<PathBuf>> {
+    // `./NAME/` is NAME.
+    let dataset: PathBuf = dataset.components().filter(|c| *c != Component::CurDir).collect();
+    let dataset = dataset.as_path();
     let lock = match Lock::read(data) {
         Ok(lock) => lock,
         Err(LockError::Missing { .. }) => Lock::default(),
@@ -103,20 +106,21 @@ fn unit_shards(
     };
     let name = dataset.to_string_lossy();
     match lock.dataset(&name, tokeniser) {
-        Some(locked) => all_made(data, locked.shards(Stage::Unitise)),
+        Some(locked) => all_made(data, &name, locked.shards(Stage::Unitise)),
         None => listed(&folder.join(tokeniser)),
     }
 }
 
 /// The files of shards, all of which are there as the lock has them.
-fn all_made(data: &Path, shards: &[Shard]) -> anyhow::Result<Vec<PathBuf>> {
+fn all_made(data: &Path, dataset: &str, shards: &[Shard]) -> anyhow::Result<Vec<PathBuf>> {
     let missing = |s: &&Shard| !matches!(s.state(data), ShardState::Done(_));
     let missing: Vec<_> = shards.iter().filter(missing).collect();
     if let Some(first) = missing.first() {
-        let command =
-            format!("{} --data {}", hint("shards rebuild"), quoted(&data.to_string_lossy()));
+        let (rebuild, dataset, data_root) =
+            (hint("shards rebuild"), quoted(dataset), quoted(&data.to_string_lossy()));
         bail!(
-            "{} of {} unit shards are missing or stale, the first {}; make them with `{command}`",
+            "{} of {} unit shards are missing or stale, the first {}; make them with `{rebuild} {dataset} --data \
+             {data_root}` and the --pipeline, --quick and --set that made them",
             missing.len(),
             shards.len(),
             data.join(&first.output).display()

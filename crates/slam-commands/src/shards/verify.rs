@@ -40,7 +40,7 @@ pub(super) fn run(root: &Root, worker: Option<&Path>, dataset: Option<&str>) -> 
     if bad > 0 {
         let (rebuild, data) = (hint("shards rebuild"), quoted(&root.name()));
         bail!(
-            "{bad} shards are bad; `{rebuild} --data {data}` with the --pipeline, --quick and --set that made them \
+            "{bad} shards are bad; `{rebuild} DATASET --data {data}` with the --pipeline, --quick and --set that made them \
              remakes them"
         );
     }

@@ -91,8 +91,8 @@ fn lines(reader: impl BufRead, name: &str) -> TextTable {
                 return Ok(None);
             }
             // Windows programs begin a text file with a byte order mark.
-            let value: serde_json::Value =
-                serde_json::from_str(line.trim_start_matches('\u{feff}'))?;
+            let line = if i == 0 { line.trim_start_matches('\u{feff}') } else { line.as_str() };
+            let value: serde_json::Value = serde_json::from_str(line)?;
             let object = value.as_object().ok_or(LineError::NoObject)?;
             let field = |value: &serde_json::Value| match value {
                 serde_json::Value::String(text) => Some(text.clone()),

@@ -25,6 +25,14 @@ pub enum SourceError {
         /// What is named so.
         path: PathBuf,
     },
+    /// It cannot be listed.
+    #[error("{name}: {fault}")]
+    Unlisted {
+        /// The file below the source's folder.
+        name: String,
+        /// Why.
+        fault: String,
+    },
     /// Nothing of a source's kind in it.
     #[error("{path} holds no {what}")]
     Empty {

@@ -1,7 +1,8 @@
 //! The files below a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use slam_recipe::params::Refused;
@@ -54,7 +55,20 @@ pub(super) fn list(
     }
     let Found { mut files, mut refused, .. } = found;
     files.retain(|(relative, _)| wanted(relative));
-    refused.retain(|refused| wanted(&refused.id));
+    // A link that names no kind of file may have been one to a folder of recordings.
+    let is_bare = |id: &str| !id.rsplit('/').next().unwrap_or(id).contains('.');
+    refused.retain(|refused| wanted(&refused.id) || is_bare(&refused.id));
+    files.retain(|(relative, path)| match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            refused.push(refusal(
+                relative,
+                "may not be read",
+                "it may not be read; check its permissions",
+            ));
+            false
+        }
+        _ => true,
+    });
     if files.is_empty() {
         return Err(SourceError::Empty { path: folder.to_owned(), what: what.to_owned() });
     }
@@ -81,13 +95,13 @@ struct Found {
 
 impl Found {
     fn refuse(&mut self, relative: &str, reason: &str, error: &str) {
-        self.refused.push(Refused {
-            id: relative.to_owned(),
-            source: relative.to_owned(),
-            reason: reason.to_owned(),
-            error: error.to_owned(),
-        });
+        self.refused.push(refusal(relative, reason, error));
     }
+}
+
+fn refusal(relative: &str, reason: &str, error: &str) -> Refused {
+    let [source, reason, error] = [relative, reason, error].map(str::to_owned);
+    Refused { id: source.clone(), source, reason, error }
 }
 
 fn walk(folder: &Path, prefix: &str, found: &mut Found) -> Result<(), SourceError> {
@@ -105,8 +119,11 @@ fn walk(folder: &Path, prefix: &str, found: &mut Found) -> Result<(), SourceErro
         let relative = format!("{prefix}{}", name.to_str().map_or_else(printable, str::to_owned));
         let kind = entry.file_type().map_err(read)?;
         if kind.is_dir() {
-            found.visited.extend(path.canonicalize());
-            walk(&path, &format!("{relative}/"), found)?;
+            // Below a link there may be folders that were walked under their own names, or by another link.
+            let target = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if found.visited.insert(target) {
+                walk(&path, &format!("{relative}/"), found)?;
+            }
         } else if kind.is_file() || path.is_file() {
             // Lists of work and locks hold text.
             if path.to_str().is_some() {
@@ -117,8 +134,8 @@ fn walk(folder: &Path, prefix: &str, found: &mut Found) -> Result<(), SourceErro
             }
         } else if path.is_dir() {
             found.links.insert(relative, path);
-        } else if kind.is_symlink() {
-            found.refuse(&relative, "links to nothing", "it is a link to a file that is not there");
+        } else if kind.is_symlink() && fs::metadata(&path).is_err() {
+            found.refuse(&relative, "links to nothing", "it is a link to nothing");
         } else {
             found.refuse(&relative, "not a file", "it is neither a file nor a folder");
         }
@@ -167,11 +184,38 @@ mod tests {
         symlink(dir.path(), at("real/deep/loop")).unwrap();
         symlink(elsewhere.path(), elsewhere.path().join("itself")).unwrap();
         symlink(at("gone.wav"), at("dangling.wav")).unwrap();
+        symlink(at("unmounted"), at("disk2")).unwrap();
+        symlink(at("gone.txt"), at("dangling.txt")).unwrap();
+        symlink("/dev/null", at("device.wav")).unwrap();
         let listed = list_folder(dir.path()).unwrap();
         let names: Vec<_> = listed.files.iter().map(|f| f.relative.as_str()).collect();
         assert_eq!(names, ["linked/2.wav", "real/deep/1.wav"]);
         let refused: Vec<_> = listed.refused.iter().map(|r| (&*r.id, &*r.reason)).collect();
-        assert_eq!(refused, [("dangling.wav", "links to nothing")]);
+        let expected = [
+            ("dangling.wav", "links to nothing"),
+            ("device.wav", "not a file"),
+            ("disk2", "links to nothing"),
+        ];
+        assert_eq!(refused, expected);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_recording_below_two_links_or_above_a_link_is_listed_once() {
+        use std::os::unix::fs::symlink;
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = dir.path().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(elsewhere.path().join("sub")).unwrap();
+        fs::write(root.join("1.wav"), b"1").unwrap();
+        fs::write(dir.path().join("beside.wav"), b"2").unwrap();
+        fs::write(elsewhere.path().join("sub/3.wav"), b"3").unwrap();
+        symlink(dir.path(), root.join("up")).unwrap();
+        symlink(elsewhere.path().join("sub"), root.join("a")).unwrap();
+        symlink(elsewhere.path(), root.join("b")).unwrap();
+        let listed = list_folder(&root).unwrap();
+        let names: Vec<_> = listed.files.iter().map(|f| f.relative.as_str()).collect();
+        assert_eq!(names, ["1.wav", "a/3.wav", "up/beside.wav"]);
     }
 
     #[test]

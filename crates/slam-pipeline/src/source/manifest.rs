@@ -161,26 +161,45 @@ fn fairseq(text: &str) -> Option<(&str, Vec<Row>)> {
     Some((root.trim(), lines.enumerate().map(row).collect()))
 }
 
-fn separated(text: &str, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
+fn separated(text: &str, delimiter: u8) -> Result<Vec<Row>, ManifestFault> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .quoting(delimiter == b',')
+        .flexible(true)
         .from_reader(text.as_bytes());
     let columns = reader.headers()?.clone();
-    let row = |(i, record): (usize, Result<csv::StringRecord, csv::Error>)| {
-        let fields = record.map_err(|e| RowFault::Fields(e.to_string())).map(|record| {
+    let twice = |name: &&str| columns.iter().filter(|other| other == name).count() > 1;
+    if let Some(name) = columns.iter().find(twice) {
+        return Err(ManifestFault::Column { name: name.to_owned() });
+    }
+    let mut rows = Vec::new();
+    let mut has_lines = false;
+    for (i, record) in reader.records().enumerate() {
+        let (row, record) = (i + 1, record?);
+        let counts = (record.len(), columns.len());
+        has_lines = record.iter().any(|field| field.contains('\n'));
+        let fields = if record.len() == columns.len() {
             let fields = columns.iter().zip(&record).filter(|(_, value)| !value.is_empty());
-            fields.map(|(c, v)| (c.trim().to_owned(), json!(v))).collect()
-        });
-        (i + 1, fields)
-    };
-    Ok(reader.records().enumerate().map(row).collect())
+            Ok(fields.map(|(c, v)| (c.trim().to_owned(), json!(v))).collect())
+        } else if has_lines {
+            // The rows in it are lost: the table cannot be trusted.
+            return Err(ManifestFault::Row { row, fault: RowFault::Lines });
+        } else {
+            Err(RowFault::Fields { found: counts.0, expected: counts.1 })
+        };
+        rows.push((row, fields));
+    }
+    // Marks come in pairs, those inside a field too (`""`). One that is not closed takes the rest of the file.
+    if has_lines && text.matches('"').count() % 2 == 1 {
+        return Err(ManifestFault::Quote);
+    }
+    Ok(rows)
 }
 
 fn lines(text: &str) -> Vec<Row> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let row = |(i, line): (usize, &str)| {
-        (i + 1, serde_json::from_str(line).map_err(|e| RowFault::Json(e.to_string())))
+        (i + 1, serde_json::from_str(line).map_err(|e| RowFault::Json { column: e.column() }))
     };
     lines.map(row).collect()
 }
@@ -192,7 +211,11 @@ fn entry(fields: &Map<String, Value>, root: &Path) -> Result<Entry, RowFault> {
         _ => None,
     };
     let seconds = |column: &'static str| {
-        let Some(value) = text(column) else { return Ok(None) };
+        let value = match fields.get(column) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        };
         let seconds: f64 = value.parse().unwrap_or(f64::NAN);
         if seconds.is_finite() && seconds >= 0.0 {
             Ok(Some(seconds))
@@ -218,7 +241,7 @@ fn entry(fields: &Map<String, Value>, root: &Path) -> Result<Entry, RowFault> {
     {
         return Err(RowFault::Backwards { start: start.to_string(), end: end.to_string() });
     }
-    let id = text("id").unwrap_or_else(|| {
+    let id = text("id").filter(|id| !id.is_empty()).unwrap_or_else(|| {
         if let (None, None) = (start, end) {
             name.clone()
         } else {
@@ -227,6 +250,10 @@ fn entry(fields: &Map<String, Value>, root: &Path) -> Result<Entry, RowFault> {
         }
     });
     let path = root.join(&name);
+    // A pipe would be waited for.
+    if fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
+        return Err(RowFault::NoFile { name });
+    }
     let file = FileEntry {
         name,
         id: Some(id),
@@ -240,16 +267,21 @@ fn entry(fields: &Map<String, Value>, root: &Path) -> Result<Entry, RowFault> {
     Ok(Entry { file, path })
 }
 
-/// A recording's path below the root: what it is called on every machine.
+/// A recording's path below the root. An absolute path loses what is before it, so that the name is the same on every
+/// machine.
 fn below(root: &Path, name: String) -> Result<String, RowFault> {
     let path = Path::new(&name);
     if !path.is_absolute() {
         return Ok(name);
     }
-    match path.strip_prefix(root).ok().and_then(Path::to_str) {
-        Some(below) => Ok(below.to_owned()),
-        None => Err(RowFault::Outside { path: path.to_owned(), root: root.to_owned() }),
+    let text = |path: &Path| path.to_str().map(str::to_owned);
+    if let Some(below) = path.strip_prefix(root).ok().and_then(text) {
+        return Ok(below);
     }
+    // The root may be reached by a link, or have `..` in it.
+    let resolved = root.canonicalize().ok().zip(path.canonicalize().ok());
+    let below = resolved.and_then(|(root, path)| path.strip_prefix(root).ok().and_then(text));
+    below.ok_or_else(|| RowFault::Outside { path: path.to_owned() })
 }
 
 #[cfg(test)]
@@ -351,6 +383,24 @@ mod tests {
         assert!(shards[0].refused[0].error.contains("source.folder"), "{shards:?}");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_root_that_is_a_link_or_has_dots_is_the_same_root() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        fs::write(dir.path().join("real/a.wav"), b"a").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("real"), dir.path().join("link")).unwrap();
+        let file = dir.path().join("m.csv");
+        fs::write(&file, format!("path\n{}\n", dir.path().join("real/a.wav").display())).unwrap();
+        for root in ["link", "real/../real"] {
+            let folder = Some(dir.path().join(root));
+            let file = Some(file.clone());
+            let recordings = RecordingsManifest { file, folder, ..Default::default() };
+            let shards = shards("d", &recordings, 1 << 28).unwrap();
+            assert_eq!(shards[0].entries[0].name, "a.wav");
+        }
+    }
+
     #[test]
     fn what_is_wrong_is_said_with_its_row() {
         for (name, text, named) in [
@@ -361,6 +411,12 @@ mod tests {
             ("m.tsv", "path\n", "no recording"),
             ("m.jsonl", "{\n", "row 1: "),
             ("m.tsv", "path\n/elsewhere/b.wav\n", "not below"),
+            ("m.csv", "path,text\na.wav,x\n\"b.wav,y\nc.wav,z\nd.wav,q\n", "quotation mark"),
+            ("m.csv", "path,text\na.wav,x\nb.wav,\"y\nc.wav,z\nd.wav,q\n", "quotation mark"),
+            ("m.csv", "path,text\na.wav,\"x\nb.wav,y\n\"\"\",z\n", "row 1: it has lines"),
+            ("m.tsv", "path\tpath\na.wav\tb.wav\n", "column 'path' twice"),
+            ("m.jsonl", "{\"path\": \"b.wav\", \"start\": [1]}\n", "row 1: start is '[1]'"),
+            ("m.tsv", "path\n.\n", "row 1: '.' is not a file"),
             ("m.txt", "path\n", ".tsv"),
         ] {
             let error = plan(name, text).unwrap_err();

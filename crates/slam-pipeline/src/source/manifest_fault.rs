@@ -35,6 +35,17 @@ pub enum ManifestFault {
         /// The id.
         id: String,
     },
+    /// A column that is there twice.
+    #[error("it has the column '{name}' twice; rename one of them")]
+    Column {
+        /// The column.
+        name: String,
+    },
+    /// A quoted field that is not closed.
+    #[error(
+        "a quotation mark is opened and not closed; close it, or write \"\" for a mark inside a field"
+    )]
+    Quote,
     /// It has no rows.
     #[error("it names no recording")]
     Empty,
@@ -44,23 +55,41 @@ pub enum ManifestFault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowFault {
     /// It has more or fewer fields than the table has columns.
-    #[error("{0}")]
-    Fields(String),
+    #[error("it has {found} fields, the table has {expected} columns")]
+    Fields {
+        /// Fields of the row.
+        found: usize,
+        /// Columns of the table.
+        expected: usize,
+    },
+    /// It has lines in a field and the wrong number of fields, as behind a quotation mark that is not closed.
+    #[error(
+        "it has lines in a field, and not as many fields as the table has columns; close the quotation mark in it, or \
+         write \"\" for a mark inside a field"
+    )]
+    Lines,
+    /// It names a folder, a pipe or a device.
+    #[error("'{name}' is not a file")]
+    NoFile {
+        /// The recording.
+        name: String,
+    },
     /// It is no JSON object.
-    #[error("it is no JSON object: {0}")]
-    Json(String),
+    #[error("it is no JSON object, from column {column} on")]
+    Json {
+        /// Where the fault is found, from 1.
+        column: usize,
+    },
     /// It is no row of fairseq's.
     #[error("expected a path, a tab and a number of samples")]
     Fairseq,
     /// Its path would be another on every machine.
     #[error(
-        "{path} is not below {root}; name the folder that the recordings are below (source.folder)"
+        "{path} is not below the manifest's root; name the folder that the recordings are below (source.folder)"
     )]
     Outside {
         /// The recording.
         path: PathBuf,
-        /// What paths are relative to.
-        root: PathBuf,
     },
     /// No column names a recording.
     #[error("no column names a recording (one of {}); its columns are {columns}", PATHS.join(", "))]

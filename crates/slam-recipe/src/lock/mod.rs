@@ -23,7 +23,7 @@ pub use dataset::{LockedDataset, LockedStage, Made, Shard};
 pub use difference::Difference;
 
 /// The version of the lock's format. Raise it where an older program would misread the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a data root holds. Datasets are told apart by their name and their tokeniser's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -168,9 +168,9 @@ fn a_file_that_is_no_lock_or_of_another_version_is_refused() {
     for (text, says) in [
         ("", "no recipe lock"),
         ("{}", "no recipe lock"),
-        (r#"{"version": 2, "datasets": []}"#, "version 2"),
-        (r#"{"version": 1, "datasets": [{}]}"#, "no recipe lock"),
-        (r#"{"version": 1, "datasets": [], "more": 1}"#, "more"),
+        (r#"{"version": 3, "datasets": []}"#, "version 3"),
+        (r#"{"version": 2, "datasets": [{}]}"#, "no recipe lock"),
+        (r#"{"version": 2, "datasets": [], "more": 1}"#, "more"),
     ] {
         fs::write(&path, text).unwrap();
         let error = Lock::read(root.path()).unwrap_err().to_string();

@@ -60,6 +60,21 @@ impl Pipeline {
         if let Some(d) = self.datasets.iter().find(|d| !SHARDS.contains(&d.shards)) {
             return Some(PipelineFault::Shards { dataset: d.name.clone(), shards: d.shards });
         }
+        let scored = |d: &&Dataset| d.role == Role::Benchmark;
+        let fit_on = tokeniser.fit_on.as_ref().and_then(|name| self.dataset(name));
+        if let Some(d) = fit_on.filter(scored) {
+            return Some(PipelineFault::FitOn { dataset: d.name.clone() });
+        }
+        let held_out = |d: &Dataset| match &d.source {
+            Source::Folder(s) => Some(s.validation_percent),
+            Source::Manifest(s) => s.validation_percent,
+            Source::LibriLight(s) => Some(s.validation_percent),
+            _ => None,
+        };
+        let too_much = |d: &&Dataset| held_out(d).is_some_and(|p| !(0.0..=100.0).contains(&p));
+        if let Some(d) = self.datasets.iter().find(too_much) {
+            return Some(PipelineFault::Percent { dataset: d.name.clone() });
+        }
         let bad = |d: &&Dataset| d.max_seconds.is_some_and(|s| !s.is_finite() || s < 0.0);
         let dataset = self.datasets.iter().find(bad)?.name.clone();
         Some(PipelineFault::Seconds { dataset })
@@ -100,9 +115,7 @@ impl Pipeline {
                 return Some(PipelineFault::NoSuchDataset { field, dataset: name.clone() });
             }
         }
-        let speech = |name: &&String| self.dataset(name).is_none_or(|d| d.role == Role::Speech);
-        let fit_on = tokeniser.fit_on.as_ref().filter(|name| !speech(name))?;
-        Some(PipelineFault::FitOn { dataset: fit_on.clone() })
+        None
     }
 
     /// What is wrong with where a dataset's pairs come from, if not from recordings.

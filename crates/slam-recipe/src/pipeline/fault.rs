@@ -14,11 +14,17 @@ pub enum PipelineFault {
     /// A number of centroids that cannot be.
     #[error("tokeniser.kmeans.k is {0}: must be 1 to 65,535")]
     Centroid(usize),
-    /// Centroids that would be fitted on something else than speech.
+    /// Centroids that would be fitted on what they are scored on.
     #[error(
-        "tokeniser.fit_on names dataset '{dataset}', which is not one of speech (role = \"speech\")"
+        "tokeniser.fit_on names dataset '{dataset}', which is a benchmark: it has nothing to fit on"
     )]
     FitOn {
+        /// The dataset.
+        dataset: String,
+    },
+    /// A share that is none.
+    #[error("dataset '{dataset}': validation_percent must be a number from 0 to 100")]
+    Percent {
         /// The dataset.
         dataset: String,
     },

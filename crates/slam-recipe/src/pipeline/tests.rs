@@ -146,6 +146,7 @@ fn a_name_that_leaves_the_data_root_and_a_number_that_is_none_are_refused() {
 
 #[test]
 fn what_would_fail_after_hours_of_ingest_is_refused_at_once() {
+    let folder = TEXT.replace("kind = \"grammar\", part = \"stories\"", "kind = \"folder\"");
     let benchmark = TEXT.replace("rows = 100", "rows = 100\nrole = \"benchmark\"");
     for (text, set, says) in [
         (TEXT, "tokeniser.kmeans.k=0", "tokeniser.kmeans.k is 0"),
@@ -155,7 +156,8 @@ fn what_would_fail_after_hours_of_ingest_is_refused_at_once() {
         (TEXT, "tokeniser.features.filters=1", "mfcc.filters is 1"),
         (TEXT, "datasets.a.shards=0", "shards is 0"),
         (TEXT, "datasets.a.shards=4294967295", "must be 1 to 99,999"),
-        (&benchmark, "name=\"t\"", "'a', which is not one of speech"),
+        (&benchmark, "name=\"t\"", "'a', which is a benchmark"),
+        (&folder, "datasets.a.source.validation_percent=101", "validation_percent must be"),
     ] {
         let error = read(text, Variant::Full, &[set]).unwrap_err().to_string();
         assert!(error.contains(says), "{set}: {error}");

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::split::train;
 
-/// Audio files, one utterance each. Ids are paths below the folder unless the plan gives others. Of rows that would be
-/// `train`, a share is validation: a speaker, or a file whose speaker is not known, is in it or not by a hash of the
-/// name, whatever else there is.
+/// Audio files, one utterance each. Ids are paths below the folder unless the plan gives others. A share of the rows
+/// that would be `train` is validation. A hash of the speaker's name, or of the file's where the speaker is not known,
+/// decides; other files do not change it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Folder {
