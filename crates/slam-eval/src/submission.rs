@@ -414,7 +414,6 @@ g,3,A,4,cat,K AE1 T,3,1
                 negative_eos_nll: 0.7,
                 positive_tokens: 7,
                 negative_tokens: 6,
-                ..Default::default()
             });
         }
         let folder = tempfile::tempdir().unwrap();

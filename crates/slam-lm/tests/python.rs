@@ -188,7 +188,9 @@ save_file(logits, out)
 
 #[test]
 fn scaled_rotary_positions_are_those_of_transformers() {
-    pythons().iter().for_each(|python| scaled_rotary_positions_are_those_of(python));
+    for python in pythons() {
+        scaled_rotary_positions_are_those_of(&python);
+    }
 }
 
 fn scaled_rotary_positions_are_those_of(python: &Path) {
@@ -225,7 +227,9 @@ save_file({k: v.contiguous() for k, v in tables.items()}, out)
 
 #[test]
 fn penalty_temperature_top_k_and_top_p_are_those_of_transformers() {
-    pythons().iter().for_each(|python| penalty_temperature_top_k_and_top_p_are_those_of(python));
+    for python in pythons() {
+        penalty_temperature_top_k_and_top_p_are_those_of(&python);
+    }
 }
 
 fn penalty_temperature_top_k_and_top_p_are_those_of(python: &Path) {

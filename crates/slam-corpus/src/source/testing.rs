@@ -41,7 +41,9 @@ pub(crate) fn wav(rate_hz: u32, samples: &[i16]) -> Vec<u8> {
     };
     let mut out = Cursor::new(Vec::new());
     let mut writer = hound::WavWriter::new(&mut out, spec).unwrap();
-    samples.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+    for sample in samples {
+        writer.write_sample(*sample).unwrap();
+    }
     writer.finalize().unwrap();
     out.into_inner()
 }
