@@ -85,8 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let programs = Programs::for_pipeline(&pipeline, &common.device)?;
     let worker = programs.slam.clone();
     if let (Some(folder), None) = (&arguments.input, &arguments.dataset) {
-        root.pull_lock(&worker)?;
-        check_name_is_free(&pipeline, folder, &root.folder)?;
+        check_name_is_free(&pipeline, folder, &root, &worker)?;
     }
     root.sync(&worker, &plan)?;
     let selection = select(&plan, choice, &root.folder)?;
@@ -104,12 +103,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 pub(crate) fn check_name_is_free(
     pipeline: &Pipeline,
     folder: &Path,
-    root: &Path,
-) -> Result<(), Failure> {
+    root: &Root,
+    worker: &Path,
+) -> anyhow::Result<()> {
+    root.pull_lock(worker)?;
     let resolved = |path: &Path| {
         path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.into())
     };
-    let Ok(lock) = Lock::read(root) else { return Ok(()) };
+    let Ok(lock) = Lock::read(&root.folder) else { return Ok(()) };
     let named = |d: &&LockedDataset| pipeline.dataset(&d.dataset.name).is_some();
     for locked in lock.datasets.iter().filter(named) {
         let before = locked.dataset.source.folder();
@@ -118,9 +119,10 @@ pub(crate) fn check_name_is_free(
                 "dataset '{}' in {} was made of {}, and its shards would be replaced; give this one a name of its own \
                  (--dataset NAME), or name another data root (--data)",
                 locked.dataset.name,
-                root.display(),
+                root.folder.display(),
                 before.map_or("no folder".to_owned(), |before| before.display().to_string())
-            )));
+            ))
+            .into());
         }
     }
     Ok(())

@@ -75,6 +75,15 @@ pub(crate) fn read(
     }
 }
 
+/// The files of shards that are missing or stale.
+pub(crate) fn not_made<'a>(
+    folder: &Path,
+    shards: impl IntoIterator<Item = &'a Shard>,
+) -> Vec<PathBuf> {
+    let missing = |s: &&Shard| !matches!(s.state(folder), ShardState::Done(_));
+    shards.into_iter().filter(missing).map(|s| folder.join(&s.output)).collect()
+}
+
 /// Fails where shards that are needed are missing or stale, naming the first.
 pub(crate) fn check_made(
     command: &PrepareCommand<'_>,
@@ -86,9 +95,7 @@ pub(crate) fn check_made(
     let shards: Vec<&Shard> =
         data.all().filter(|(d, stage, _)| needed(d, *stage)).map(|(_, _, shard)| shard).collect();
     root.sync_shards(worker, shards.iter().map(|s| s.output.clone()).collect())?;
-    let missing = |s: &&&Shard| !matches!(s.state(&root.folder), ShardState::Done(_));
-    let missing: Vec<PathBuf> =
-        shards.iter().filter(missing).map(|s| root.folder.join(&s.output)).collect();
+    let missing = not_made(&root.folder, shards);
     if let Some(first) = missing.first() {
         bail!(
             "{} shards are missing or stale, the first {}; make them with `{command}`",

@@ -95,8 +95,7 @@ fn fit_kmeans(a: &FitArguments) -> anyhow::Result<()> {
     run::check_root(&root.folder)?;
     let programs = Programs::for_pipeline(&pipeline, &a.common.device)?;
     if let Some(folder) = &a.input {
-        root.pull_lock(&programs.slam)?;
-        check_name_is_free(&pipeline, folder, &root.folder)?;
+        check_name_is_free(&pipeline, folder, &root, &programs.slam)?;
     }
     let settings = a.common.settings(&root, programs);
     let stage_of = |stage: Stage| {

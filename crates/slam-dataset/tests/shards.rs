@@ -307,6 +307,19 @@ fn a_unit_is_done_once_and_stale_when_its_parameters_change() {
     assert!(matches!(Receipt::state(&shard, &unit.key), ShardState::Broken(_)));
 }
 
+/// A unit of work of `k` units.
+fn unit(k: u32, output: &str, inputs: Vec<Input>) -> WorkUnit {
+    let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
+    let params = ImportParams { tokeniser, k, units_per_second: 25.0, split };
+    WorkUnit::new(Work::ImportUnits(params), ShardName::new(0, 1), inputs, output.into())
+}
+
+/// A stage that writes one row.
+fn write(out: &std::path::Path) -> Result<Outcome, shard::ShardError> {
+    let rows = shard::write(out, &[UnitSequence::default()], &BTreeMap::new())?;
+    Ok(Outcome { rows, ..Default::default() })
+}
+
 #[test]
 fn a_unit_whose_input_other_work_replaces_meanwhile_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -318,15 +331,6 @@ fn a_unit_whose_input_other_work_replaces_meanwhile_is_refused() {
         progress: &|_| (),
         device: slam_recipe::device::DeviceSpec::Cpu,
         tools,
-    };
-    let unit = |k, output: &str, inputs| {
-        let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
-        let params = ImportParams { tokeniser, k, units_per_second: 25.0, split };
-        WorkUnit::new(Work::ImportUnits(params), ShardName::new(0, 1), inputs, output.into())
-    };
-    let write = |out: &std::path::Path| {
-        let rows = shard::write(out, &[UnitSequence::default()], &BTreeMap::new())?;
-        Ok::<_, shard::ShardError>(Outcome { rows, ..Default::default() })
     };
     let (mine, theirs) = (unit(1, "d/a.parquet", vec![]), unit(2, "d/a.parquet", vec![]));
     let reads = unit(1, "d/b.parquet", vec![mine.as_input()]);
@@ -360,17 +364,8 @@ fn a_unit_waits_for_an_input_that_is_being_published_again() {
         device: slam_recipe::device::DeviceSpec::Cpu,
         tools,
     };
-    let unit = |output: &str, inputs| {
-        let (tokeniser, split) = ("t".to_owned(), "train".to_owned());
-        let params = ImportParams { tokeniser, k: 1, units_per_second: 25.0, split };
-        WorkUnit::new(Work::ImportUnits(params), ShardName::new(0, 1), inputs, output.into())
-    };
-    let write = |out: &std::path::Path| {
-        let rows = shard::write(out, &[UnitSequence::default()], &BTreeMap::new())?;
-        Ok::<_, shard::ShardError>(Outcome { rows, ..Default::default() })
-    };
-    let input = unit("d/a.parquet", vec![]);
-    let reads = unit("d/b.parquet", vec![input.as_input()]);
+    let input = unit(1, "d/a.parquet", vec![]);
+    let reads = unit(1, "d/b.parquet", vec![input.as_input()]);
     let receipt = work::execute(&input, &context, write).unwrap();
     // Another process is between the old receipt and the new one.
     let publishing = fs::File::open(root.join(".plans/publish.guard")).unwrap();

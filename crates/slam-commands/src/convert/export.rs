@@ -5,7 +5,6 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use slam_recipe::lock::{Lock, LockError, Shard};
-use slam_recipe::receipt::ShardState;
 use slam_recipe::request::{CheckpointForm, ConvertRequest, UnitsForm};
 use slam_recipe::{ShardName, Stage};
 
@@ -13,7 +12,7 @@ use super::request::{checkpoint_request, convert};
 use crate::door::hint;
 use crate::exit::Failure;
 use crate::options::Common;
-use crate::prepared::quoted;
+use crate::prepared::{not_made, quoted};
 
 /// Write checkpoints and units in the forms of other programs.
 #[derive(clap::Args)]
@@ -113,8 +112,7 @@ fn unit_shards(
 
 /// The files of shards, all of which are there as the lock has them.
 fn all_made(data: &Path, dataset: &str, shards: &[Shard]) -> anyhow::Result<Vec<PathBuf>> {
-    let missing = |s: &&Shard| !matches!(s.state(data), ShardState::Done(_));
-    let missing: Vec<_> = shards.iter().filter(missing).collect();
+    let missing = not_made(data, shards);
     if let Some(first) = missing.first() {
         let (rebuild, dataset, data_root) =
             (hint("shards rebuild"), quoted(dataset), quoted(&data.to_string_lossy()));
@@ -123,7 +121,7 @@ fn all_made(data: &Path, dataset: &str, shards: &[Shard]) -> anyhow::Result<Vec<
              {data_root}` and the --pipeline, --quick and --set that made them",
             missing.len(),
             shards.len(),
-            data.join(&first.output).display()
+            first.display()
         );
     }
     Ok(shards.iter().map(|s| data.join(&s.output)).collect())

@@ -28,11 +28,14 @@ struct Kept {
     key: Key,
 }
 
+/// Files with their hashes, and the relative names of those that may not be read.
+pub(super) struct Hashed {
+    pub(super) files: Vec<SourceFile>,
+    pub(super) unreadable: Vec<String>,
+}
+
 /// Hashes files, given as relative names and paths, in their order.
-pub(super) fn hashed(
-    folder: &Path,
-    files: Vec<(String, PathBuf)>,
-) -> Result<Vec<SourceFile>, SourceError> {
+pub(super) fn hashed(folder: &Path, files: Vec<(String, PathBuf)>) -> Result<Hashed, SourceError> {
     hashed_with(folder, files, cache_folder().as_deref(), WORTH_KEEPING, SystemTime::now())
 }
 
@@ -48,7 +51,7 @@ fn hashed_with(
     cache: Option<&Path>,
     worth_keeping: u64,
     now: SystemTime,
-) -> Result<Vec<SourceFile>, SourceError> {
+) -> Result<Hashed, SourceError> {
     let read = |path: &Path| {
         let path = path.to_owned();
         move |source| SourceError::Read { path, source }
@@ -66,7 +69,7 @@ fn hashed_with(
         .as_ref()
         .and_then(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
         .unwrap_or_default();
-    let found: Vec<(SourceFile, Option<Kept>)> = files
+    let found: Vec<Result<(SourceFile, Option<Kept>), String>> = files
         .into_par_iter()
         .zip(metadata)
         .map(|((relative, path), metadata)| {
@@ -76,15 +79,21 @@ fn hashed_with(
             let kept = old.get(&relative).filter(holds);
             let key = match kept {
                 Some(kept) => kept.key.clone(),
-                None => Key::of_file(&path).map_err(read(&path))?,
+                None => match Key::of_file(&path) {
+                    Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                        return Ok(Err(relative));
+                    }
+                    key => key.map_err(read(&path))?,
+                },
             };
             let keep = changed_ns.map(|changed_ns| Kept { bytes, changed_ns, key: key.clone() });
-            Ok((SourceFile { relative, path, bytes, key }, keep))
+            Ok(Ok((SourceFile { relative, path, bytes, key }, keep)))
         })
         .collect::<Result<_, SourceError>>()?;
     if let Some(path) = cache {
         let new: BTreeMap<_, _> = found
             .iter()
+            .flatten()
             .filter_map(|(file, kept)| Some((file.relative.clone(), kept.clone()?)))
             .collect();
         if new != old
@@ -93,7 +102,14 @@ fn hashed_with(
             tracing::warn!("the hashes of {} are not kept: {e}", folder.display());
         }
     }
-    Ok(found.into_iter().map(|(file, _)| file).collect())
+    let (mut files, mut unreadable) = (Vec::new(), Vec::new());
+    for found in found {
+        match found {
+            Ok((file, _)) => files.push(file),
+            Err(relative) => unreadable.push(relative),
+        }
+    }
+    Ok(Hashed { files, unreadable })
 }
 
 /// When a file was changed last, if that is long enough ago.
@@ -122,7 +138,7 @@ mod tests {
         let later = SystemTime::now() + Duration::from_hours(1);
         let key = |now, worth| {
             let files = vec![("a".to_owned(), path.clone())];
-            hashed_with(&folder, files, Some(&cache), worth, now).unwrap()[0].key.clone()
+            hashed_with(&folder, files, Some(&cache), worth, now).unwrap().files[0].key.clone()
         };
         // Too small, or changed just now: nothing is kept.
         assert_eq!(key(later, 100), Key::of_bytes(b"one"));

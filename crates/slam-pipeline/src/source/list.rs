@@ -1,15 +1,14 @@
 //! The files below a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use slam_recipe::params::Refused;
 
 use super::error::SourceError;
 use super::files::{EXTENSIONS, SourceFile, absolute, is_audio};
-use super::hashes;
+use super::hashes::{self, Hashed};
 
 /// What a folder holds of a kind.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,23 +57,17 @@ pub(super) fn list(
     // A link that names no kind of file may have been one to a folder of recordings.
     let is_bare = |id: &str| !id.rsplit('/').next().unwrap_or(id).contains('.');
     refused.retain(|refused| wanted(&refused.id) || is_bare(&refused.id));
-    files.retain(|(relative, path)| match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            refused.push(refusal(
-                relative,
-                "may not be read",
-                "it may not be read; check its permissions",
-            ));
-            false
-        }
-        _ => true,
-    });
+    files.sort();
+    let Hashed { files, unreadable } = hashes::hashed(folder, files)?;
+    let denied = |name: &String| {
+        refusal(name, "may not be read", "it may not be read; check its permissions")
+    };
+    refused.extend(unreadable.iter().map(denied));
     if files.is_empty() {
         return Err(SourceError::Empty { path: folder.to_owned(), what: what.to_owned() });
     }
-    files.sort();
     refused.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Listed { files: hashes::hashed(folder, files)?, refused })
+    Ok(Listed { files, refused })
 }
 
 /// Fails for a path that is not UTF-8.

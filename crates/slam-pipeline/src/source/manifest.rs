@@ -176,16 +176,16 @@ fn separated(text: &str, delimiter: u8) -> Result<Vec<Row>, ManifestFault> {
     let mut has_lines = false;
     for (i, record) in reader.records().enumerate() {
         let (row, record) = (i + 1, record?);
-        let counts = (record.len(), columns.len());
+        let (found, expected) = (record.len(), columns.len());
         has_lines = record.iter().any(|field| field.contains('\n'));
-        let fields = if record.len() == columns.len() {
+        let fields = if found == expected {
             let fields = columns.iter().zip(&record).filter(|(_, value)| !value.is_empty());
             Ok(fields.map(|(c, v)| (c.trim().to_owned(), json!(v))).collect())
         } else if has_lines {
             // The rows in it are lost: the table cannot be trusted.
             return Err(ManifestFault::Row { row, fault: RowFault::Lines });
         } else {
-            Err(RowFault::Fields { found: counts.0, expected: counts.1 })
+            Err(RowFault::Fields { found, expected })
         };
         rows.push((row, fields));
     }
